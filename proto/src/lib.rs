@@ -1,0 +1,11 @@
+//! The wire contract of HiveSync, generated from `proto/hivesync/v1`, and the pure rules that both ends
+//! must apply identically.
+
+/// The generated types of package `hivesync.v1`.
+#[allow(clippy::all, clippy::pedantic, unreachable_pub, missing_docs, unused_qualifications, reason = "generated")]
+pub mod v1 {
+    tonic::include_proto!("hivesync.v1");
+}
+
+/// The encoded `FileDescriptorSet` of the contract, for reflection and for tests.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hivesync.bin"));
