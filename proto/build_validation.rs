@@ -1,3 +1,5 @@
 //! Turns `buf.validate` rules into code.
 use std::error::Error;
-pub fn generate(_encoded: &[u8]) -> Result<String, Box<dyn Error>> { Ok(String::new()) }
+pub fn generate(_encoded: &[u8]) -> Result<String, Box<dyn Error>> {
+    Ok(String::new())
+}

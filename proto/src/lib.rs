@@ -1,8 +1,18 @@
 //! The wire contract of HiveSync, generated from `proto/hivesync/v1`, and the pure rules that both ends
 //! must apply identically.
 
+/// Which repository addresses are accepted.
+pub mod repository_url;
+
 /// The generated types of package `hivesync.v1`.
-#[allow(clippy::all, clippy::pedantic, unreachable_pub, missing_docs, unused_qualifications, reason = "generated")]
+#[allow(
+    clippy::all,
+    clippy::pedantic,
+    unreachable_pub,
+    missing_docs,
+    unused_qualifications,
+    reason = "generated"
+)]
 pub mod v1 {
     tonic::include_proto!("hivesync.v1");
 }
