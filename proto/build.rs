@@ -1,5 +1,7 @@
 //! Compiles the contract without an installed protoc, and turns its `buf.validate` rules into code.
 
+#![allow(clippy::disallowed_methods, reason = "a build script is configured by cargo's environment")]
+
 use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message as _;
