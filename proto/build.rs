@@ -4,8 +4,6 @@
 
 use std::{env, error::Error, fs, path::PathBuf};
 
-use prost::Message as _;
-
 mod build_validation;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -33,7 +31,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         .build_client(env::var_os("CARGO_FEATURE_CLIENT").is_some())
         .build_server(env::var_os("CARGO_FEATURE_SERVER").is_some())
         .build_transport(env::var_os("CARGO_FEATURE_TRANSPORT").is_some())
-        .compile_fds(descriptors.clone())?;
-    debug_assert!(descriptors.encoded_len() > 0);
+        .compile_fds(descriptors)?;
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! The wire contract of HiveSync, generated from `proto/hivesync/v1`, and the pure rules that both ends
 //! must apply identically.
 
-/// Which repository addresses are accepted.
 pub mod repository_url;
+pub mod validation;
 
 /// The generated types of package `hivesync.v1`.
 #[allow(
