@@ -1,6 +1,7 @@
 //! The wire contract of HiveSync, generated from `proto/hivesync/v1`, and the pure rules that both ends
 //! must apply identically.
 
+pub mod manifest;
 pub mod path;
 pub mod repository_url;
 pub mod validation;
