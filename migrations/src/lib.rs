@@ -1,1 +1,19 @@
+//! The schema, one slice a file. Runs on SQLite and PostgreSQL alike; changes expand first and contract in
+//! a later release.
+//!
+//! Moments are 64-bit integers (microseconds since 1970-01-01T00:00:00Z), identifiers are UUIDs.
 
+pub use sea_orm_migration::prelude::MigratorTrait;
+use sea_orm_migration::prelude::*;
+
+mod m0001_base;
+
+/// Every migration, in order.
+pub struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(m0001_base::Migration)]
+    }
+}

@@ -1,1 +1,7 @@
+//! The HiveSync server.
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")
+)]
 
+pub mod base;

@@ -1,0 +1,169 @@
+//! The boot guard: what must hold before the server opens a port. `serve` and `check` run the same list.
+
+use std::{collections::HashSet, fs, os::unix::fs::MetadataExt as _, time::Duration};
+
+use super::{
+    config::{Config, Environment, Fault, SECRET_BYTES_MIN},
+    secret::Secret,
+};
+
+/// The longest life of an access token.
+const ACCESS_TOKEN_LIFE_MAX: Duration = Duration::from_secs(900);
+/// The least memory and passes of Argon2id (OWASP Password Storage Cheat Sheet: 19 MiB, 2 passes).
+const PASSWORD_MEMORY_KIB_MIN: u32 = 19 * 1024;
+const PASSWORD_ITERATIONS_MIN: u32 = 2;
+
+/// Words that give a placeholder away.
+const PLACEHOLDERS: [&str; 8] =
+    ["changeme", "change-me", "placeholder", "password", "secret", "example", "default", "replace"];
+
+/// Everything that is wrong with `config`: each fault with its mend, none with a value.
+#[must_use]
+pub fn check(config: &Config) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    check_secrets(config, &mut faults);
+    check_tokens(config, &mut faults);
+    check_data_dir(config, &mut faults);
+    check_proxies(config, &mut faults);
+    if !config.environment.is_local() {
+        check_exposure(config, &mut faults);
+        check_stores(config, &mut faults);
+    }
+    faults
+}
+
+fn secrets(config: &Config) -> Vec<(&'static str, &Secret)> {
+    let mut secrets =
+        vec![("WORKER_SHARED_SECRET", &config.worker_shared_secret), ("FIELD_KEY", &config.field_key)];
+    secrets.extend(config.tokens.secret.as_ref().map(|secret| ("JWT_SECRET", secret)));
+    secrets.extend(["PREVIEW_KEY", "PREVIEW_KEY_PREVIOUS"].into_iter().zip(&config.preview_keys));
+    secrets
+}
+
+fn check_secrets(config: &Config, faults: &mut Vec<Fault>) {
+    let mend = "set it to at least 32 random bytes, such as the output of `openssl rand -base64 48`";
+    let mut seen: Vec<(&str, &Secret)> = Vec::new();
+    for (name, secret) in secrets(config) {
+        let bytes = secret.expose();
+        let lower = String::from_utf8_lossy(bytes).to_ascii_lowercase();
+        let distinct: HashSet<u8> = bytes.iter().copied().collect();
+        if bytes.len() < SECRET_BYTES_MIN {
+            faults.push(Fault::new(name, "is shorter than 32 bytes", mend));
+        } else if distinct.len() < 12 {
+            faults.push(Fault::new(name, "has too few different bytes to be random", mend));
+        } else if PLACEHOLDERS.iter().any(|word| lower.contains(word)) {
+            faults.push(Fault::new(name, "looks like a placeholder", mend));
+        }
+        if let Some((other, _)) = seen.iter().find(|(_, earlier)| earlier.expose() == bytes) {
+            faults.push(Fault::new(
+                name,
+                format!("is the same as {other}"),
+                "use a secret of its own for each purpose",
+            ));
+        }
+        seen.push((name, secret));
+    }
+}
+
+fn check_tokens(config: &Config, faults: &mut Vec<Fault>) {
+    if config.tokens.life > ACCESS_TOKEN_LIFE_MAX || config.tokens.life.is_zero() {
+        faults.push(Fault::new("ACCESS_TOKEN_SECS", "is not 1 to 900", "set it to at most 900"));
+    }
+    let cost = config.password;
+    if cost.memory_kib < PASSWORD_MEMORY_KIB_MIN || cost.iterations < PASSWORD_ITERATIONS_MIN {
+        faults.push(Fault::new(
+            "PASSWORD_MEMORY_KIB",
+            "or PASSWORD_ITERATIONS is below the floor of 19,456 KiB and 2 passes",
+            "raise them, or leave them out",
+        ));
+    }
+}
+
+fn check_data_dir(config: &Config, faults: &mut Vec<Fault>) {
+    let Ok(metadata) = fs::symlink_metadata(&config.data_dir) else { return };
+    if !metadata.is_dir() {
+        faults.push(Fault::new("DATA_DIR", "is not a directory", "name a directory of this user's own"));
+    } else if metadata.mode() & 0o077 != 0 {
+        faults.push(Fault::new("DATA_DIR", "can be read by others", "run `chmod 700` on it"));
+    } else if metadata.uid() != rustix::process::geteuid().as_raw() {
+        faults.push(Fault::new("DATA_DIR", "belongs to another user", "run `chown` on it, or name another"));
+    }
+    let marker = config.data_dir.join("environment");
+    match fs::read_to_string(marker) {
+        Ok(environment) if environment.trim() != config.environment.as_str() => faults.push(Fault::new(
+            "DATA_DIR",
+            "was made for another environment",
+            "give each environment a directory of its own",
+        )),
+        _ => {}
+    }
+}
+
+fn check_proxies(config: &Config, faults: &mut Vec<Fault>) {
+    if config.trusted_proxies.iter().any(|network| network.prefix_len() == 0) {
+        faults.push(Fault::new("TRUSTED_PROXIES", "trusts every address", "name the proxies' own networks"));
+    }
+}
+
+fn check_exposure(config: &Config, faults: &mut Vec<Fault>) {
+    let proxied = config.tls_terminated_by_proxy && !config.trusted_proxies.is_empty();
+    if config.tls.is_none() && !proxied {
+        faults.push(Fault::new(
+            "TLS_CERT_FILE",
+            "is missing, and the public listener would speak plaintext",
+            "set TLS_CERT_FILE and TLS_KEY_FILE, or TLS_TERMINATED_BY_PROXY together with TRUSTED_PROXIES",
+        ));
+    }
+    let origin_is_exact =
+        |origin: &String| origin.starts_with("https://") && !origin.contains('*') && !origin.ends_with('/');
+    if !config.cors_origins.iter().all(origin_is_exact) {
+        faults.push(Fault::new(
+            "CORS_ORIGINS",
+            "holds something else than exact https origins",
+            "list them like https://app.example.org, without wildcards and paths",
+        ));
+    }
+    if config.public_url.as_ref().is_none_or(|url| url.scheme() != "https") {
+        faults.push(Fault::new("PUBLIC_URL", "is not an https address", "set it to what clients connect to"));
+    }
+    if !config.limits.rate_limits {
+        faults.push(Fault::new("RATE_LIMITS", "is off outside of local mode", "remove it"));
+    }
+}
+
+fn check_stores(config: &Config, faults: &mut Vec<Fault>) {
+    let production = config.environment == Environment::Production;
+    let database = config.database.url.expose();
+    if database.starts_with("sqlite:") && !config.allow_embedded_stores {
+        faults.push(Fault::new(
+            "DATABASE_URL",
+            "is missing or names SQLite",
+            "name a PostgreSQL database, or set ALLOW_EMBEDDED_STORES=true for a single server",
+        ));
+    } else if production && !database.starts_with("sqlite:") && !verifies_tls(database) {
+        faults.push(Fault::new(
+            "DATABASE_URL",
+            "does not insist on verified TLS",
+            "add sslmode=verify-full (and sslrootcert for a private authority)",
+        ));
+    }
+    match config.redis_url.as_ref().map(|url| url.expose()) {
+        None if !config.allow_embedded_stores => faults.push(Fault::new(
+            "REDIS_URL",
+            "is missing",
+            "name a Redis or Valkey server, or set ALLOW_EMBEDDED_STORES=true for a single server",
+        )),
+        Some(url) if production && !(url.starts_with("rediss://") && url.contains('@')) => {
+            faults.push(Fault::new(
+                "REDIS_URL",
+                "has no TLS or no password",
+                "write it rediss://:password@host",
+            ));
+        }
+        _ => {}
+    }
+}
+
+fn verifies_tls(url: &str) -> bool {
+    url.contains("sslmode=verify-full") || url.contains("sslmode=verify-ca")
+}

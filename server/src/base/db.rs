@@ -1,0 +1,197 @@
+//! Rows: SQLite or PostgreSQL through one type of transaction.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use sea_orm::{
+    ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection, DatabaseExecutor,
+    DatabaseTransaction, DbBackend, SqliteTransactionMode, TransactionOptions, TransactionTrait as _,
+};
+use url::Url;
+
+use super::{
+    error::{Error, Reason, Result},
+    secret::SecretText,
+    signal::{Signals, Topic},
+};
+
+/// How long a call waits for a free connection.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// The longest that PostgreSQL works on one statement.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// A database. SQLite has one connection that writes, and several that only read.
+#[derive(Clone)]
+pub struct Db {
+    writer: DatabaseConnection,
+    reader: DatabaseConnection,
+}
+
+/// How to reach the database.
+#[derive(Clone, Debug)]
+pub struct DbOptions {
+    /// `sqlite:///absolute/path` or `postgres://…`.
+    pub url: SecretText,
+    /// The most connections to hold open, at least 2.
+    pub connections_max: u32,
+}
+
+impl Db {
+    /// Connects. An SQLite file is made if it is not there.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` if the database cannot be reached.
+    pub async fn connect(options: &DbOptions) -> Result<Self> {
+        let url = options.url.expose();
+        if url.starts_with("sqlite:") {
+            let mut writer = ConnectOptions::new(with_query(url, "mode=rwc"));
+            writer.max_connections(1).min_connections(1);
+            let writer = connect_sqlite(writer).await?;
+            let mut reader = ConnectOptions::new(with_query(url, "mode=ro"));
+            reader.max_connections(options.connections_max.max(2));
+            Ok(Self { writer, reader: connect_sqlite(reader).await? })
+        } else {
+            let mut connect = ConnectOptions::new(url);
+            connect
+                .max_connections(options.connections_max.max(2))
+                .acquire_timeout(ACQUIRE_TIMEOUT)
+                .connect_timeout(ACQUIRE_TIMEOUT)
+                .statement_timeout(STATEMENT_TIMEOUT)
+                .set_application_name("hivesync")
+                .test_before_acquire(false)
+                .sqlx_logging(false);
+            let pool = Database::connect(connect).await?;
+            Ok(Self { writer: pool.clone(), reader: pool })
+        }
+    }
+
+    /// Which database it is.
+    #[must_use]
+    pub fn backend(&self) -> DbBackend {
+        self.writer.get_database_backend()
+    }
+
+    /// The connection that migrations run on.
+    #[must_use]
+    pub fn migration_connection(&self) -> &DatabaseConnection {
+        &self.writer
+    }
+
+    /// Begins a transaction that writes.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` if no connection is to be had.
+    pub async fn begin(&self, signals: Signals) -> Result<Tx> {
+        let options = TransactionOptions {
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            ..TransactionOptions::default()
+        };
+        let open = self.writer.begin_with_options(options).await?;
+        Ok(Tx { scope: Scope::Transaction(open), signals, raised: Mutex::default() })
+    }
+
+    /// A view for reading, each statement for itself.
+    #[must_use]
+    pub fn read(&self, signals: Signals) -> Tx {
+        Tx { scope: Scope::Statements(self.reader.clone()), signals, raised: Mutex::default() }
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` if it does not.
+    pub async fn ping(&self) -> Result<()> {
+        self.reader.ping().await.map_err(|error| Error::new(Reason::Unavailable).because(error))
+    }
+
+    /// Closes every connection, after the statements that run.
+    pub async fn close(self) {
+        let _ = self.reader.close().await;
+        let _ = self.writer.close().await;
+    }
+}
+
+fn with_query(url: &str, query: &str) -> String {
+    let separator = if url.contains('?') { '&' } else { '?' };
+    format!("{url}{separator}{query}")
+}
+
+async fn connect_sqlite(mut options: ConnectOptions) -> Result<DatabaseConnection> {
+    options
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .test_before_acquire(false)
+        .sqlx_logging(false)
+        .map_sqlx_sqlite_opts(|sqlite| {
+            sqlite
+                .pragma("journal_mode", "WAL")
+                // A commit that was answered survives a power cut, as it does on PostgreSQL.
+                .pragma("synchronous", "FULL")
+                .pragma("foreign_keys", "ON")
+                .pragma("trusted_schema", "OFF")
+                .busy_timeout(ACQUIRE_TIMEOUT)
+        });
+    Ok(Database::connect(options).await?)
+}
+
+/// Removes what a database address must not show: everything but its scheme, host and database.
+#[must_use]
+pub fn display_url(url: &str) -> String {
+    match Url::parse(url) {
+        Ok(url) => format!("{}://{}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path()),
+        Err(_) => "***REDACTED***".to_owned(),
+    }
+}
+
+/// An open transaction, or a view for reading.
+pub struct Tx {
+    scope: Scope,
+    signals: Signals,
+    raised: Mutex<Vec<Topic>>,
+}
+
+enum Scope {
+    Transaction(DatabaseTransaction),
+    Statements(DatabaseConnection),
+}
+
+impl Tx {
+    /// What a `store` runs its statements on.
+    #[must_use]
+    pub fn sql(&self) -> DatabaseExecutor<'_> {
+        match &self.scope {
+            Scope::Transaction(open) => DatabaseExecutor::Transaction(open),
+            Scope::Statements(pool) => DatabaseExecutor::Connection(pool),
+        }
+    }
+
+    /// Which database it is, for the few statements that differ.
+    #[must_use]
+    pub fn backend(&self) -> DbBackend {
+        self.sql().get_database_backend()
+    }
+
+    /// Wakes whoever listens to `topic`, once this transaction is committed.
+    pub fn raise(&self, topic: Topic) {
+        let mut raised = self.raised.lock().unwrap_or_else(PoisonError::into_inner);
+        if !raised.contains(&topic) {
+            raised.push(topic);
+        }
+    }
+
+    /// Makes everything that was written visible, and then raises the wake-ups. A transaction that is
+    /// dropped instead leaves no trace.
+    ///
+    /// # Errors
+    /// `CONFLICT` if another transaction came first, `UNAVAILABLE` if the database went away.
+    pub async fn commit(self) -> Result<()> {
+        if let Scope::Transaction(open) = self.scope {
+            open.commit().await?;
+        }
+        for topic in self.raised.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            self.signals.raise(topic);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,22 @@
+//! What every slice stands on. Knows no business rule.
+
+pub mod actor;
+pub mod boot;
+pub mod clock;
+pub mod config;
+pub mod crypto;
+pub mod ctx;
+pub mod db;
+pub mod entropy;
+pub mod error;
+pub mod idempotency;
+pub mod ids;
+pub mod outbox;
+pub mod page;
+pub mod ports;
+pub mod rpc;
+pub mod secret;
+pub mod signal;
+pub mod status;
+pub mod task;
+pub mod telemetry;
