@@ -11,6 +11,8 @@ pub mod entropy;
 pub mod error;
 pub mod idempotency;
 pub mod ids;
+pub mod kv;
+pub mod limit;
 pub mod outbox;
 pub mod page;
 pub mod ports;
