@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tokio::sync::broadcast;
 
 use super::window::State;
-use super::{Clock, Error, Result, SUBSCRIPTION_MESSAGES_MAX, Store, Tier, Verdict};
+use super::{Error, Millis, Result, SUBSCRIPTION_MESSAGES_MAX, Store, Tier, Verdict};
 
 /// Channels with a subscriber at one time.
 const CHANNELS_MAX: usize = 10_000;
@@ -18,7 +18,7 @@ const CHANNELS_MAX: usize = 10_000;
 /// push out the replay store. A full shelf refuses: a forgotten replay would be admitted twice, and a
 /// forgotten counter would lift its limit.
 pub struct Memory {
-    clock: Clock,
+    clock: Millis,
     values: Mutex<Shelf<Bytes>>,
     counters: Mutex<Shelf<State>>,
     channels: Mutex<HashMap<String, broadcast::Sender<Bytes>>>,
@@ -26,7 +26,7 @@ pub struct Memory {
 
 impl Memory {
     /// An empty store of at most `entries_max` values and as many counters.
-    pub fn new(clock: Clock, entries_max: usize) -> Self {
+    pub fn new(clock: Millis, entries_max: usize) -> Self {
         Self {
             clock,
             values: Mutex::new(Shelf::new(entries_max)),

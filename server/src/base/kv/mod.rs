@@ -19,6 +19,9 @@ pub use memory::Memory;
 pub use redis::Redis;
 use window::Window;
 
+use super::clock::Clock;
+use super::error;
+
 /// The longest key, in bytes.
 pub const KEY_BYTES_MAX: usize = 256;
 /// The largest value or message, in bytes.
@@ -30,8 +33,15 @@ pub const TIERS_MAX: usize = 8;
 /// Messages that a subscriber may lag behind before it loses the oldest.
 const SUBSCRIPTION_MESSAGES_MAX: usize = 256;
 
-/// Milliseconds since the epoch. Injected, so that tests move time.
-pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
+/// Reads milliseconds since the epoch from a clock.
+pub type Millis = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// The milliseconds of `clock`.
+#[must_use]
+pub fn millis(clock: &Clock) -> Millis {
+    let clock = clock.clone();
+    Arc::new(move || u64::try_from(clock.now().as_millis()).unwrap_or(0))
+}
 
 /// Why a key could not be read or written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -48,6 +58,16 @@ pub enum Error {
     /// The configured address cannot be used.
     #[error("the address of the key store is not valid")]
     InvalidUrl,
+}
+
+impl From<Error> for error::Error {
+    fn from(error: Error) -> Self {
+        let reason = match error {
+            Error::Unavailable(_) | Error::Full => error::Reason::Unavailable,
+            Error::OverLimit(_) | Error::InvalidUrl => error::Reason::Internal,
+        };
+        Self::new(reason).because(error)
+    }
 }
 
 /// The outcome of an operation on the store.

@@ -24,7 +24,7 @@ impl StoppedClock {
         self.0.store(now_ms, Ordering::Relaxed);
     }
 
-    pub(crate) fn clock(&self) -> Clock {
+    pub(crate) fn clock(&self) -> Millis {
         let now = Arc::clone(&self.0);
         Arc::new(move || now.load(Ordering::Relaxed))
     }

@@ -15,7 +15,7 @@ use breaker::Breaker;
 use denials::Denials;
 
 use super::kv::window::Window;
-use super::kv::{self, Clock, Kv, Memory, Tier, Verdict};
+use super::kv::{self, Kv, Memory, Millis, Tier, Verdict};
 
 /// Counters that the embedded limiter holds while the store is down.
 const FALLBACK_COUNTERS_MAX: usize = 65_536;
@@ -77,7 +77,7 @@ pub enum Decision {
 /// The limiter of a replica.
 pub struct Limiter {
     kv: Kv,
-    clock: Clock,
+    clock: Millis,
     denials: Denials,
     breaker: Breaker,
     fallback: Kv,
@@ -86,7 +86,7 @@ pub struct Limiter {
 
 impl Limiter {
     /// A limiter on `kv`. While the store is down, each of `replicas` (at least 1) admits its share.
-    pub fn new(kv: Kv, clock: Clock, replicas: u32) -> Self {
+    pub fn new(kv: Kv, clock: Millis, replicas: u32) -> Self {
         Self {
             kv,
             denials: Denials::default(),
