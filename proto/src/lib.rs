@@ -1,10 +1,12 @@
 //! The wire contract of HiveSync, generated from `proto/hivesync/v1`, and the pure rules that both ends
 //! must apply identically.
 
+pub mod device_proof;
 pub mod manifest;
 pub mod path;
 pub mod repository_url;
 pub mod validation;
+pub mod worker_proof;
 
 /// The generated types of package `hivesync.v1`.
 #[allow(

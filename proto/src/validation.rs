@@ -8,6 +8,8 @@ mod rule;
 
 use std::fmt;
 
+pub(crate) use rule::is_uuid;
+
 /// How many violations are reported at the most; checking stops there.
 pub const VIOLATIONS_MAX: usize = 20;
 
