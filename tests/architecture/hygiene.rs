@@ -1,0 +1,60 @@
+//! What no file of the repository may hold: the paths of somebody's machine, unfinished work, private keys.
+
+use std::{fs, process::Command};
+
+use crate::source::repository;
+
+/// Put together here, so that this file does not hold them itself.
+fn forbidden() -> Vec<(String, &'static str)> {
+    vec![
+        (["/wo", "rk/"].concat(), "a path of one machine"),
+        (["/ro", "ot/"].concat(), "a path of one machine"),
+        (["/ho", "me/"].concat(), "a path of one machine"),
+        (["/Use", "rs/"].concat(), "a path of one machine"),
+        (["TO", "DO"].concat(), "unfinished work"),
+        (["FIX", "ME"].concat(), "unfinished work"),
+        (["<<<<", "<<< "].concat(), "an unresolved merge"),
+        (["-----BEGIN ", "PRIVATE"].concat(), "a private key"),
+        (["-----BEGIN ", "OPENSSH"].concat(), "a private key"),
+    ]
+}
+
+/// Why a text must not be kept, line by line.
+fn faults(text: &str) -> Vec<String> {
+    let forbidden = forbidden();
+    text.lines()
+        .enumerate()
+        .flat_map(|(index, line)| {
+            forbidden
+                .iter()
+                .filter(|(words, _)| line.contains(words.as_str()))
+                .map(move |(_, why)| format!("{}: {why}", index + 1))
+        })
+        .collect()
+}
+
+#[test]
+fn no_file_holds_what_it_must_not() {
+    let listed =
+        Command::new("git").args(["ls-files", "-z"]).current_dir(repository()).output().expect("git runs");
+    assert!(listed.status.success(), "git ls-files failed");
+    let listed = String::from_utf8(listed.stdout).expect("names are UTF-8");
+    let mut found = Vec::new();
+    for name in listed.split_terminator('\0') {
+        // Files of other people keep their words.
+        if name.starts_with("proto/buf/") || name == "Cargo.lock" {
+            continue;
+        }
+        if let Ok(text) = fs::read_to_string(repository().join(name)) {
+            found.extend(faults(&text).into_iter().map(|fault| format!("{name}:{fault}")));
+        }
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn each_word_is_seen() {
+    for (words, why) in forbidden() {
+        assert_eq!(faults(&format!("first\n  {words}x")), [format!("2: {why}")]);
+    }
+}

@@ -1,0 +1,75 @@
+//! What the contract says of itself, from the descriptor set that server and tests share.
+
+use hivesync_proto::DESCRIPTORS;
+use prost::Message as _;
+use prost_types::{FileDescriptorProto, FileDescriptorSet, method_options::IdempotencyLevel};
+
+/// RPCs that may not be repeated: a second sign-in is a second session, a stream is a life of its own.
+const NOT_REPEATABLE: [&str; 2] = ["hivesync.v1.AuthService/Login", "hivesync.v1.WorkerService/Session"];
+
+/// Numbers of fields in `descriptor.proto`: services of a file, methods of a service.
+const SERVICE: i32 = 6;
+const METHOD: i32 = 2;
+
+fn files() -> Vec<FileDescriptorProto> {
+    let files = FileDescriptorSet::decode(DESCRIPTORS).expect("a descriptor set").file;
+    files.into_iter().filter(|file| file.package() == "hivesync.v1").collect()
+}
+
+fn comment(file: &FileDescriptorProto, path: &[i32]) -> String {
+    let locations = file.source_code_info.iter().flat_map(|info| &info.location);
+    locations
+        .filter(|location| location.path == path)
+        .map(|location| location.leading_comments().trim().to_owned())
+        .collect()
+}
+
+#[test]
+fn every_service_and_rpc_says_what_it_does() {
+    let mut seen = 0;
+    for file in files() {
+        for (s, service) in (0..).zip(&file.service) {
+            assert!(!comment(&file, &[SERVICE, s]).is_empty(), "{} is not documented", service.name());
+            for (m, method) in (0..).zip(&service.method) {
+                let text = comment(&file, &[SERVICE, s, METHOD, m]);
+                assert!(!text.is_empty(), "{}/{} is not documented", service.name(), method.name());
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 40, "only {seen} methods were found");
+}
+
+#[test]
+fn every_rpc_says_whether_it_may_be_repeated() {
+    let mut unmarked = Vec::new();
+    for file in files() {
+        for service in &file.service {
+            for method in &service.method {
+                let level =
+                    method.options.as_ref().map(|options| options.idempotency_level()).unwrap_or_default();
+                if level == IdempotencyLevel::IdempotencyUnknown {
+                    unmarked.push(format!("{}.{}/{}", file.package(), service.name(), method.name()));
+                }
+            }
+        }
+    }
+    assert_eq!(unmarked, NOT_REPEATABLE);
+}
+
+/// A list that a server does not bound is a way to exhaust it.
+#[test]
+fn every_list_has_pages() {
+    for file in files() {
+        for message in file.message_type.iter().filter(|message| message.name().starts_with("List")) {
+            let wanted: &[&str] = match message.name() {
+                name if name.ends_with("Request") => &["page_size", "page_token"],
+                _ => &["next_page_token"],
+            };
+            for field in wanted {
+                let there = message.field.iter().any(|candidate| candidate.name() == *field);
+                assert!(there, "{} has no {field}", message.name());
+            }
+        }
+    }
+}
