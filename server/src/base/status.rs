@@ -5,10 +5,7 @@ use hivesync_proto::v1::ErrorReason as Reason;
 use tonic::{Code, Status, metadata::MetadataValue};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use super::{
-    ctx::CorrelationId,
-    error::{Error, Violation},
-};
+use super::error::{Error, Violation};
 
 /// The `domain` of every `google.rpc.ErrorInfo` that this server sends.
 pub const ERROR_DOMAIN: &str = "hivesync.dev";
@@ -103,13 +100,13 @@ pub fn name(reason: Reason) -> &'static str {
     reason.as_str_name().trim_start_matches("ERROR_REASON_")
 }
 
-/// Makes the status for `error`. The cause stays behind.
+/// Makes the status for `error`, with the correlation ID of its call. The cause stays behind.
 #[must_use]
-pub fn from_error(error: &Error, correlation: &CorrelationId) -> Status {
+pub fn from_error(error: &Error, correlation: &str) -> Status {
     let rule = rule(error.reason());
     let mut details = ErrorDetails::new();
     details.set_error_info(name(error.reason()), ERROR_DOMAIN, []);
-    details.set_request_info(correlation.as_str(), "");
+    details.set_request_info(correlation, "");
     if let Some(wait) = error.wait() {
         details.set_retry_info(Some(wait));
     }
@@ -121,7 +118,7 @@ pub fn from_error(error: &Error, correlation: &CorrelationId) -> Status {
         _ => rule.text.to_owned(),
     };
     let mut status = Status::with_error_details(rule.code, text, details);
-    if let Ok(value) = MetadataValue::try_from(correlation.as_str()) {
+    if let Ok(value) = MetadataValue::try_from(correlation) {
         status.metadata_mut().insert(CORRELATION_ID, value);
     }
     status

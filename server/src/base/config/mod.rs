@@ -184,19 +184,7 @@ impl Config {
     /// One fault for each setting that is missing or cannot be read.
     pub fn read(source: &Source) -> Result<Self, Vec<Fault>> {
         let mut reader = source::Reader::new(source);
-        let environment = match source.text("HIVESYNC_ENV").as_deref() {
-            None | Some("local") => Environment::Local,
-            Some("staging") => Environment::Staging,
-            Some("production") => Environment::Production,
-            Some(_) => {
-                reader.fault(
-                    "HIVESYNC_ENV",
-                    "is not an environment",
-                    "set it to local, staging or production",
-                );
-                Environment::Production
-            }
-        };
+        let environment = reader.environment();
         let data_dir = reader.data_dir();
         let secrets = Secrets { environment, directory: data_dir.join("secrets") };
         let loopback = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
@@ -246,18 +234,7 @@ impl Config {
             .collect(),
             cors_origins: source.list("CORS_ORIGINS"),
             trusted_proxies: reader.networks("TRUSTED_PROXIES"),
-            forwarded_header: match source.text("FORWARDED_HEADER").as_deref() {
-                None | Some("x-forwarded-for") => ForwardedHeader::XForwardedFor,
-                Some("forwarded") => ForwardedHeader::Forwarded,
-                Some(_) => {
-                    reader.fault(
-                        "FORWARDED_HEADER",
-                        "is not a known header",
-                        "set it to x-forwarded-for or forwarded",
-                    );
-                    ForwardedHeader::XForwardedFor
-                }
-            },
+            forwarded_header: reader.forwarded_header(),
             denied_networks: reader.networks("DENIED_NETWORKS"),
             password: PasswordCost {
                 memory_kib: reader.parsed("PASSWORD_MEMORY_KIB", 19 * 1024),

@@ -13,7 +13,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use ipnet::IpNet;
 
 use crate::base::{
-    config::TlsFiles,
+    config::{Environment, ForwardedHeader, TlsFiles},
     entropy::Entropy,
     secret::{Secret, SecretText},
 };
@@ -49,7 +49,11 @@ impl Source {
     /// The process's environment.
     #[must_use]
     pub fn environment() -> Self {
-        Self { settings: std::env::vars().collect() }
+        // A variable that is not Unicode is none of ours, and must not end the process.
+        let text = |value: std::ffi::OsString| value.into_string().ok();
+        let settings =
+            std::env::vars_os().filter_map(|(name, value)| Some((text(name)?, text(value)?))).collect();
+        Self { settings }
     }
 
     /// The settings of `self`, and for those it lacks, the ones of the TOML file at `path`.
@@ -135,6 +139,37 @@ impl<'a> Reader<'a> {
             Some(_) => {
                 self.fault(name, "is neither on nor off", "set NAME to on or off");
                 default
+            }
+        }
+    }
+
+    pub(super) fn environment(&mut self) -> Environment {
+        match self.source.text("HIVESYNC_ENV").as_deref() {
+            None | Some("local") => Environment::Local,
+            Some("staging") => Environment::Staging,
+            Some("production") => Environment::Production,
+            Some(_) => {
+                self.fault(
+                    "HIVESYNC_ENV",
+                    "is not an environment",
+                    "set NAME to local, staging or production",
+                );
+                Environment::Production
+            }
+        }
+    }
+
+    pub(super) fn forwarded_header(&mut self) -> ForwardedHeader {
+        match self.source.text("FORWARDED_HEADER").as_deref() {
+            None | Some("x-forwarded-for") => ForwardedHeader::XForwardedFor,
+            Some("forwarded") => ForwardedHeader::Forwarded,
+            Some(_) => {
+                self.fault(
+                    "FORWARDED_HEADER",
+                    "is not a known header",
+                    "set NAME to x-forwarded-for or forwarded",
+                );
+                ForwardedHeader::XForwardedFor
             }
         }
     }
