@@ -10,6 +10,8 @@ use super::{
     db::{Db, Tx},
     entropy::Entropy,
     error::{Error, Reason, Result},
+    kv::Kv,
+    limit::Limiter,
     ports::Ports,
     signal::Signals,
     task::Tasks,
@@ -29,6 +31,10 @@ pub struct Base {
     pub field_cipher: FieldCipher,
     /// Rows.
     pub db: Db,
+    /// Short-lived keys.
+    pub kv: Kv,
+    /// Rate limits.
+    pub limiter: Limiter,
     /// Wake-ups.
     pub signals: Signals,
     /// Background tasks.

@@ -13,24 +13,36 @@ const RESTART_PAUSE: Duration = Duration::from_millis(200);
 /// The longest such pause.
 const RESTART_PAUSE_MAX: Duration = Duration::from_secs(10);
 
-/// The tasks of one server.
+/// The tasks of one server. They end in two steps: first the connections are drained, while everything in
+/// the background goes on; then the rest is stopped.
 #[derive(Clone, Default)]
 pub struct Tasks {
-    tracker: TaskTracker,
+    connections: TaskTracker,
+    draining: CancellationToken,
+    background: TaskTracker,
     stop: CancellationToken,
 }
 
 impl Tasks {
-    /// Is cancelled when the server stops.
+    /// Is cancelled when the server begins to stop: listeners close, streams end, new work is refused.
     #[must_use]
     pub fn stopping(&self) -> CancellationToken {
-        self.stop.clone()
+        self.draining.clone()
+    }
+
+    /// Runs a listener or a connection, which ends by itself once [`Tasks::stopping`] is cancelled.
+    pub fn connection(&self, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
+        self.connections.spawn(async move {
+            if AssertUnwindSafe(work).catch_unwind().await.is_err() {
+                tracing::error!(event = "task.panicked", task = name);
+            }
+        });
     }
 
     /// Runs `work` until it ends or the server stops. A panic ends the task alone.
     pub fn spawn(&self, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
         let stop = self.stop.clone();
-        self.tracker.spawn(async move {
+        self.background.spawn(async move {
             tokio::select! {
                 () = stop.cancelled() => {}
                 outcome = AssertUnwindSafe(work).catch_unwind() => if outcome.is_err() {
@@ -91,10 +103,18 @@ impl Tasks {
         tokio::task::spawn_blocking(work).await.map_err(super::error::Error::internal)
     }
 
-    /// Tells every task to stop and waits for them, at most `longest`; whether all have ended.
+    /// Lets every connection end what it is at, at most for `longest`; whether all have ended.
+    pub async fn drain(&self, longest: Duration) -> bool {
+        self.draining.cancel();
+        self.connections.close();
+        tokio::time::timeout(longest, self.connections.wait()).await.is_ok()
+    }
+
+    /// Stops everything in the background and waits for it, at most `longest`; whether all has ended.
     pub async fn stop(&self, longest: Duration) -> bool {
+        self.draining.cancel();
         self.stop.cancel();
-        self.tracker.close();
-        tokio::time::timeout(longest, self.tracker.wait()).await.is_ok()
+        self.background.close();
+        tokio::time::timeout(longest, self.background.wait()).await.is_ok()
     }
 }

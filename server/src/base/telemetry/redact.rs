@@ -14,7 +14,7 @@ static SECRETS: LazyLock<Option<Regex>> = LazyLock::new(|| {
       | (?P<token> \b hs[rp]_[\w-]{8,} | \b v4\.local\.[\w-]{8,} )
       | (?P<scheme>\b (?:bearer|basic|dpop)\s+ ) [\w.~+/=-]{8,}
       | (?P<url>   \b [a-z][a-z0-9+.-]*:// ) [^\s/@"']+ @
-      | (?P<key>   \b (?:[\w-]*(?:api[_-]?key|secret|passw(?:or)?d|token|authorization|x-amz-signature|signature|credential)) ["']? \s* [=:] \s* ["']? ) [^\s"'&,}\\]{4,}
+      | (?P<key>   \b (?:[\w-]*(?:api[_-]?key|secret|passw(?:or)?d|token|authorization|x-amz-signature|signature|credential)) ["']? \s* [=:] \s* ["']? (?:(?:bearer|basic|dpop)\s+)? ) [^\s"'&,}\\]{4,}
     "#,
     )
     .ok()
