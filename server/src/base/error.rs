@@ -127,12 +127,6 @@ impl From<sea_orm::DbErr> for Error {
     }
 }
 
-impl From<super::kv::Error> for Error {
-    fn from(error: super::kv::Error) -> Self {
-        Self::new(Reason::Unavailable).because(error)
-    }
-}
-
 /// PostgreSQL's `serialization_failure` and `deadlock_detected` (SQLSTATE 40001 and 40P01).
 fn is_serialization_failure(error: &sea_orm::DbErr) -> bool {
     let text = error.to_string();
