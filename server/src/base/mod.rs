@@ -1,6 +1,7 @@
 //! What every slice stands on. Knows no business rule.
 
 pub mod actor;
+pub mod blob;
 pub mod boot;
 pub mod clock;
 pub mod config;

@@ -1,0 +1,123 @@
+//! Objects in a local directory: `objects/<2 digits>/<30 digits>`, and `incoming/` for what is not
+//! complete yet.
+
+use std::{
+    fs::DirBuilder,
+    io,
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use aws_lc_rs::digest;
+use axum::body::Body;
+use http_body_util::BodyExt as _;
+use object_store::{ObjectStore, local::LocalFileSystem};
+use tokio::{fs::File, io::AsyncWriteExt as _, sync::Semaphore};
+
+use super::{ObjectKey, Result};
+
+/// Uploads at work at the same time.
+const UPLOADS_MAX: usize = 64;
+/// How long one upload may take; a signed address does not live longer either.
+const UPLOAD_MAX: Duration = Duration::from_secs(300);
+
+/// Why an upload was not taken.
+#[derive(Debug)]
+pub(super) enum Rejection {
+    /// The bytes are not those that the address was signed for.
+    OtherBytes,
+    /// The object exists.
+    Exists,
+    /// Too many uploads are at work.
+    Busy,
+    /// It took too long, or the client went away.
+    Interrupted,
+    /// The disk failed.
+    Failed(io::Error),
+}
+
+impl From<io::Error> for Rejection {
+    fn from(error: io::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+pub(super) struct Disk {
+    objects: PathBuf,
+    incoming: PathBuf,
+    uploads: Semaphore,
+}
+
+impl Disk {
+    /// Makes the directory if need be, and discards what a crash left incomplete.
+    pub(super) fn open(dir: &Path) -> Result<Self> {
+        let (objects, incoming) = (dir.join("objects"), dir.join("incoming"));
+        match std::fs::remove_dir_all(&incoming) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
+        }
+        let mut builder = DirBuilder::new();
+        builder.recursive(true).mode(0o700);
+        builder.create(&incoming)?;
+        for first in 0..=u8::MAX {
+            builder.create(objects.join(format!("{first:02x}")))?;
+        }
+        std::fs::File::open(&objects)?.sync_all()?;
+        Ok(Self { objects, incoming, uploads: Semaphore::new(UPLOADS_MAX) })
+    }
+
+    pub(super) fn store(&self) -> Result<Arc<dyn ObjectStore>> {
+        Ok(Arc::new(LocalFileSystem::new_with_prefix(&self.objects)?.with_fsync(true)))
+    }
+
+    /// Takes an upload: durably and completely, or not at all; only these bytes, and only once.
+    pub(super) async fn receive(
+        &self,
+        key: &ObjectKey,
+        sha256: &[u8; 32],
+        size: u64,
+        body: Body,
+    ) -> Result<(), Rejection> {
+        let _slot = self.uploads.try_acquire().map_err(|_| Rejection::Busy)?;
+        let (file, incoming) = tempfile::NamedTempFile::new_in(&self.incoming)?.into_parts();
+        let mut file = File::from_std(file);
+        let copied = tokio::time::timeout(UPLOAD_MAX, copy(body, &mut file, size)).await;
+        let found = copied.map_err(|_| Rejection::Interrupted)??;
+        if found.as_ref() != sha256 {
+            return Err(Rejection::OtherBytes);
+        }
+        file.sync_all().await?;
+        self.publish(&incoming, key).await
+    }
+
+    /// A hard link appears at once and never replaces a file.
+    async fn publish(&self, incoming: &Path, key: &ObjectKey) -> Result<(), Rejection> {
+        let (folder, file) = key.parts();
+        let folder = self.objects.join(folder);
+        match tokio::fs::hard_link(incoming, folder.join(file)).await {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(Rejection::Exists),
+            outcome => outcome?,
+        }
+        File::open(folder).await?.sync_all().await?;
+        Ok(())
+    }
+}
+
+/// Writes exactly `size` bytes and returns their digest.
+async fn copy(mut body: Body, file: &mut File, size: u64) -> Result<digest::Digest, Rejection> {
+    let mut hash = digest::Context::new(&digest::SHA256);
+    let mut left = size;
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| Rejection::Interrupted)?.into_data() else { continue };
+        left = left.checked_sub(data.len() as u64).ok_or(Rejection::OtherBytes)?;
+        hash.update(&data);
+        file.write_all(&data).await?;
+    }
+    if left > 0 {
+        return Err(Rejection::OtherBytes);
+    }
+    file.flush().await?;
+    Ok(hash.finish())
+}
