@@ -1,1 +1,10 @@
+//! The harness of the front-door tests: the real server on ephemeral ports, its stores, and actors that are clients.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::print_stderr, reason = "a test says what it skips")]
+#![allow(clippy::disallowed_methods, reason = "the world of a test has its own time, chance and tasks")]
 
+pub mod backend;
+pub mod binary;
+pub mod device;
+pub mod repository;
+pub mod wire;

@@ -1,0 +1,33 @@
+//! A numbered Redis database of a test's own.
+
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
+    net::TcpStream,
+};
+use url::Url;
+
+/// The address of a database of this server that no test has used before. `tests/run` configures enough of them.
+pub(super) async fn own_space(redis: &str) -> String {
+    let mut url = Url::parse(redis).expect("an address");
+    let address = (url.host_str().expect("a host").to_owned(), url.port().unwrap_or(6379));
+    let mut stream = BufReader::new(TcpStream::connect(address).await.expect("Redis listens"));
+    if let Some(password) = url.password() {
+        assert_eq!(command(&mut stream, &["AUTH", password]).await, "+OK");
+    }
+    let reply = command(&mut stream, &["INCR", "hivesync-tests:spaces"]).await;
+    let number: u32 = reply.trim_start_matches(':').parse().expect("a count");
+    url.set_path(&number.to_string());
+    url.into()
+}
+
+/// One command and its one-line reply (Redis serialization protocol, version 2).
+async fn command(stream: &mut BufReader<TcpStream>, words: &[&str]) -> String {
+    let mut request = format!("*{}\r\n", words.len());
+    for word in words {
+        request.push_str(&format!("${}\r\n{word}\r\n", word.len()));
+    }
+    stream.write_all(request.as_bytes()).await.expect("Redis reads");
+    let mut reply = String::new();
+    stream.read_line(&mut reply).await.expect("Redis answers");
+    reply.trim_end().to_owned()
+}

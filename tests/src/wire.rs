@@ -1,0 +1,151 @@
+//! Calls without the client library, for what it would never send, and for reading refusals in full.
+
+use std::time::Duration;
+
+use hivesync_proto::{device_proof, v1::ErrorReason};
+use prost::Message;
+use tonic::{
+    Code, Request, Response, Status, client::Grpc, codegen::http::uri::PathAndQuery,
+    metadata::AsciiMetadataValue, transport::Channel,
+};
+use tonic_types::StatusExt as _;
+
+use crate::device::Device;
+
+/// The metadata entry that carries the correlation ID of every answer.
+pub const CORRELATION_ID: &str = "correlation-id";
+
+/// A plain connection to one listener.
+#[derive(Clone)]
+pub struct Wire {
+    /// The connection, for generated clients.
+    pub channel: Channel,
+    /// Host and port, as the calls address them.
+    pub authority: String,
+}
+
+/// What goes along with a call.
+#[derive(Clone, Copy, Default)]
+pub struct Credentials<'a> {
+    /// The bearer token.
+    pub access_token: Option<&'a str>,
+    /// The device that proves its key.
+    pub device: Option<&'a Device>,
+}
+
+impl Wire {
+    /// Connects to a listener on this machine.
+    pub async fn connect(authority: impl Into<String>) -> Self {
+        let authority = authority.into();
+        let endpoint = Channel::from_shared(format!("http://{authority}")).expect("an address");
+        let channel = endpoint
+            .initial_connection_window_size(16 * 1024 * 1024)
+            .initial_stream_window_size(16 * 1024 * 1024)
+            .connect()
+            .await
+            .expect("the server listens");
+        Self { channel, authority }
+    }
+
+    /// Calls `method`, such as `hivesync.v1.UserService/GetMe`, with whatever message.
+    ///
+    /// # Errors
+    /// The server's status.
+    pub async fn call<M, R>(
+        &self,
+        method: &str,
+        message: M,
+        with: Credentials<'_>,
+    ) -> Result<Response<R>, Status>
+    where
+        M: Message + Send + Sync + 'static,
+        R: Message + Default + Send + Sync + 'static,
+    {
+        let request = self.request(method, message, with);
+        self.send(method, request).await
+    }
+
+    /// As [`Wire::call`], with a request that the test has prepared.
+    ///
+    /// # Errors
+    /// The server's status.
+    pub async fn send<M, R>(&self, method: &str, request: Request<M>) -> Result<Response<R>, Status>
+    where
+        M: Message + Send + Sync + 'static,
+        R: Message + Default + Send + Sync + 'static,
+    {
+        let mut grpc = Grpc::new(self.channel.clone()).max_encoding_message_size(64 * 1024 * 1024);
+        grpc.ready().await.expect("the connection stands");
+        let path = PathAndQuery::try_from(format!("/{method}")).expect("a method");
+        grpc.unary(request, path, tonic_prost::ProstCodec::default()).await
+    }
+
+    /// The request of an honest client.
+    pub fn request<M>(&self, method: &str, message: M, with: Credentials<'_>) -> Request<M> {
+        let mut request = Request::new(message);
+        request.set_timeout(Duration::from_secs(30));
+        if let Some(token) = with.access_token {
+            set(&mut request, "authorization", &format!("Bearer {token}"));
+        }
+        if let Some(device) = with.device {
+            let claims = device.claims(&self.authority, &format!("/{method}"), with.access_token);
+            set(&mut request, device_proof::METADATA_KEY, &device.sign(&claims));
+        }
+        request
+    }
+}
+
+/// Sets an entry of the request's metadata.
+pub fn set<M>(request: &mut Request<M>, name: &'static str, value: &str) {
+    request.metadata_mut().insert(name, AsciiMetadataValue::try_from(value).expect("ASCII"));
+}
+
+/// A refusal, with all that a client is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The gRPC code.
+    pub code: Code,
+    /// The machine-readable reason.
+    pub reason: ErrorReason,
+    /// The public text.
+    pub text: String,
+    /// The fields that were named.
+    pub fields: Vec<String>,
+    /// How long to wait, if that was said.
+    pub retry_after: Option<Duration>,
+    /// What the operator finds the call by.
+    pub correlation_id: String,
+}
+
+impl Refusal {
+    /// Reads a status, which must be a complete one of this server.
+    #[must_use]
+    #[track_caller]
+    pub fn of(status: &Status) -> Self {
+        let details = status.get_error_details();
+        let Some(info) = details.error_info() else { panic!("not a status of this server: {status:?}") };
+        assert_eq!(info.domain, "hivesync.dev");
+        let reason = ErrorReason::from_str_name(&format!("ERROR_REASON_{}", info.reason));
+        let correlation_id = status.metadata().get(CORRELATION_ID).and_then(|id| id.to_str().ok());
+        let correlation_id = correlation_id.expect("every refusal has a correlation ID").to_owned();
+        let request_info = details.request_info().map(|info| info.request_id.as_str());
+        assert_eq!(request_info, Some(correlation_id.as_str()), "both places carry the same ID");
+        Self {
+            code: status.code(),
+            reason: reason.unwrap_or_else(|| panic!("an unknown reason: {}", info.reason)),
+            text: status.message().to_owned(),
+            fields: details
+                .bad_request()
+                .map(|request| request.field_violations.iter().map(|field| field.field.clone()).collect())
+                .unwrap_or_default(),
+            retry_after: details.retry_info().and_then(|info| info.retry_delay),
+            correlation_id,
+        }
+    }
+}
+
+/// The refusal that an outcome must be.
+#[track_caller]
+pub fn refused<T: std::fmt::Debug>(outcome: Result<T, Status>) -> Refusal {
+    Refusal::of(&outcome.expect_err("the call must be refused"))
+}
