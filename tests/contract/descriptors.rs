@@ -11,7 +11,7 @@ const NOT_REPEATABLE: [&str; 2] = ["hivesync.v1.AuthService/Login", "hivesync.v1
 const SERVICE: i32 = 6;
 const METHOD: i32 = 2;
 
-fn files() -> Vec<FileDescriptorProto> {
+pub(crate) fn files() -> Vec<FileDescriptorProto> {
     let files = FileDescriptorSet::decode(DESCRIPTORS).expect("a descriptor set").file;
     files.into_iter().filter(|file| file.package() == "hivesync.v1").collect()
 }

@@ -6,7 +6,7 @@ use hivesync_proto::device_proof::{self, Claims, Header, Jwk};
 use p256::{
     SecretKey,
     ecdsa::{Signature, SigningKey, signature::Signer as _},
-    elliptic_curve::Generate as _,
+    elliptic_curve::{Generate as _, sec1::ToSec1Point as _},
 };
 use uuid::Uuid;
 
@@ -42,7 +42,7 @@ impl Device {
             jti: Uuid::new_v4().to_string(),
             htm: device_proof::METHOD.to_owned(),
             htu: device_proof::htu(authority, method_path),
-            iat: i64::try_from(now.as_secs()).expect("before the end of time"),
+            iat: now.as_secs(),
             ath: access_token.map(device_proof::access_token_hash),
             nonce: None,
         }

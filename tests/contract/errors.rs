@@ -1,0 +1,76 @@
+//! The catalogue of errors: every reason of the contract, its code, whether a repeat may help, and its public text.
+
+use std::fmt::Write as _;
+
+use hivesync_proto::v1::ErrorReason;
+use hivesync_server::base::status;
+
+use crate::{descriptors, golden};
+
+/// Every reason of the contract but the one that stands for none.
+fn reasons() -> Vec<ErrorReason> {
+    let numbers = descriptors::files()
+        .into_iter()
+        .flat_map(|file| file.enum_type)
+        .find(|candidate| candidate.name() == "ErrorReason")
+        .expect("the contract has reasons")
+        .value;
+    numbers
+        .iter()
+        .filter(|value| value.number() != 0)
+        .map(|value| ErrorReason::try_from(value.number()).expect("generated from the same contract"))
+        .collect()
+}
+
+#[test]
+fn the_catalogue_is_the_reviewed_one() {
+    let mut table = String::from("# reason | code | a repeat may help | public text\n");
+    for reason in reasons() {
+        let rule = status::rule(reason);
+        let repeat = if rule.retryable { "yes" } else { "no" };
+        writeln!(table, "{} | {:?} | {repeat} | {}", status::name(reason), rule.code, rule.text)
+            .expect("memory");
+    }
+    golden::assert_same("errors.golden", &table);
+}
+
+/// What a client is told names nothing of the inside.
+#[test]
+fn public_texts_reveal_nothing() {
+    const INSIDE: [&str; 16] = [
+        "sql",
+        "database",
+        "redis",
+        "postgres",
+        "sqlite",
+        "table",
+        "worker ",
+        "jwt",
+        "signature",
+        "expired token",
+        "panic",
+        "rust",
+        "tonic",
+        "/",
+        "stack",
+        "queue",
+    ];
+    for reason in reasons() {
+        let text = status::rule(reason).text;
+        assert!(text.ends_with('.') && text.len() <= 120, "{text:?} is not one short sentence");
+        for word in INSIDE {
+            assert!(!text.to_lowercase().contains(word), "{text:?} names {word:?}");
+        }
+    }
+}
+
+/// A code that clients retry by themselves must not stand for something that a repeat cannot mend.
+#[test]
+fn unavailable_means_a_repeat_may_help() {
+    for reason in reasons() {
+        let rule = status::rule(reason);
+        if rule.code == tonic::Code::Unavailable {
+            assert!(rule.retryable, "{} is UNAVAILABLE and not retryable", status::name(reason));
+        }
+    }
+}
