@@ -1,0 +1,259 @@
+//! A project's mirror on disk: `DATA_DIR/repos/<project_id>/` with a bare repository `git/`, `meta.json`
+//! and `lock`.
+//!
+//! A sync claims the mirror for its lease epoch, fetches into a staging repository beside it, and
+//! publishes that by renames. Packs go first and one rename of `packed-refs`, which holds every ref,
+//! moves all refs at once; so whoever reads, and whoever comes after a crash, sees the state before or
+//! the state after. A sync whose epoch is no longer the newest can neither claim nor publish.
+
+mod disk;
+mod layout;
+mod staging;
+
+use std::{
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use uuid::Uuid;
+
+pub use self::staging::Staging;
+use super::snapshot::{Snapshot, SnapshotError};
+
+/// The bare repository inside of a mirror.
+const GIT_DIR: &str = "git";
+
+/// Where a repository that is not as it was left is kept for the operator.
+const CORRUPT_DIR: &str = "corrupt";
+
+const META_FILE: &str = "meta.json";
+const LOCK_FILE: &str = "lock";
+
+/// The largest `meta.json` that is read.
+const META_BYTES_MAX: u64 = 4096;
+
+/// How long a sync waits for another that is publishing.
+const LOCK_LIMIT: Duration = Duration::from_secs(10);
+const LOCK_POLL_EVERY: Duration = Duration::from_millis(20);
+
+/// Why a mirror cannot be worked on.
+#[derive(Debug, Error)]
+pub enum MirrorError {
+    /// A newer lease has claimed it.
+    #[error("a newer lease holds the mirror")]
+    Superseded,
+    /// Another process holds its lock.
+    #[error("the mirror is locked")]
+    Locked,
+    /// What was fetched has refs that are not kept.
+    #[error(transparent)]
+    Refs(#[from] SnapshotError),
+    /// It would be larger than its quota.
+    #[error("the repository is larger than its quota")]
+    Quota,
+    /// The disk failed.
+    #[error("the mirror cannot be read or written: {0}")]
+    Disk(#[from] io::Error),
+}
+
+/// What is remembered about a mirror.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Meta {
+    /// The newest lease that claimed it; no older one may change it.
+    pub lease_epoch: u64,
+    /// The digest of the refs that it holds; none before the first sync.
+    pub snapshot: Option<String>,
+    /// Bytes that it takes on disk.
+    pub mirror_bytes: u64,
+}
+
+/// A claimed mirror.
+#[derive(Debug)]
+pub struct Mirror {
+    dir: PathBuf,
+    lease_epoch: u64,
+    meta: Meta,
+}
+
+impl Mirror {
+    /// Takes the mirror of a project for a lease: makes it if there is none, removes what an interrupted
+    /// sync left, puts its configuration right, and sets it aside if it is not as HiveSync left it.
+    ///
+    /// # Errors
+    /// If a newer lease has claimed it, if it stays locked, or if the disk fails. Blocks.
+    pub fn claim(data_dir: &Path, project_id: Uuid, lease_epoch: u64) -> Result<Self, MirrorError> {
+        let repos = data_dir.join("repos");
+        disk::private_dir(&repos)?;
+        let dir = repos.join(project_id.hyphenated().to_string());
+        disk::private_dir(&dir)?;
+        let mut mirror = Self { dir, lease_epoch, meta: Meta::default() };
+        let _lock = mirror.lock()?;
+        mirror.meta = mirror.read_meta();
+        if mirror.meta.lease_epoch > lease_epoch {
+            return Err(MirrorError::Superseded);
+        }
+        mirror.meta.lease_epoch = lease_epoch;
+        mirror.sweep()?;
+        mirror.restore()?;
+        mirror.write_meta()?;
+        Ok(mirror)
+    }
+
+    /// The bare repository.
+    #[must_use]
+    pub fn git_dir(&self) -> PathBuf {
+        self.dir.join(GIT_DIR)
+    }
+
+    /// What was remembered when it was claimed.
+    #[must_use]
+    pub fn meta(&self) -> &Meta {
+        &self.meta
+    }
+
+    /// A repository beside the mirror to fetch into, with the mirror's refs and access to its objects.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub fn stage(&self) -> Result<Staging, MirrorError> {
+        Ok(Staging::create(&self.dir, &self.git_dir())?)
+    }
+
+    /// Puts what was fetched in place of what was there. `fetched` is what `staging` holds, packed.
+    /// Returns the bytes that the mirror then takes.
+    ///
+    /// # Errors
+    /// If a newer lease has claimed the mirror meanwhile, if it would exceed `quota_bytes`, or if the
+    /// disk fails; the mirror's refs are then as they were. Blocks.
+    pub fn publish(
+        &mut self,
+        staging: Staging,
+        fetched: &Snapshot,
+        quota_bytes: u64,
+    ) -> Result<u64, MirrorError> {
+        let _lock = self.lock()?;
+        if self.read_meta().lease_epoch != self.lease_epoch {
+            return Err(MirrorError::Superseded);
+        }
+        let git_dir = self.git_dir();
+        let mirror_bytes = disk::size_bytes(&git_dir)?.saturating_add(staging.packs_bytes()?);
+        if mirror_bytes > quota_bytes {
+            return Err(MirrorError::Quota);
+        }
+        staging.move_packs(&git_dir)?;
+        staging.move_refs(&git_dir)?;
+        layout::write_head(&git_dir, fetched.head.as_deref())?;
+        self.meta.snapshot = Some(fetched.digest());
+        self.meta.mirror_bytes = mirror_bytes;
+        self.write_meta()?;
+        Ok(mirror_bytes)
+    }
+
+    /// Removes the mirror of a project, and returns the bytes that it took; none if there is none.
+    ///
+    /// # Errors
+    /// If it stays locked, or if the disk fails. Blocks.
+    pub fn remove(data_dir: &Path, project_id: Uuid) -> Result<Option<u64>, MirrorError> {
+        let repos = data_dir.join("repos");
+        let dir = repos.join(project_id.hyphenated().to_string());
+        match fs::symlink_metadata(&dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error.into()),
+            Ok(metadata) if !metadata.is_dir() => {
+                fs::remove_file(&dir)?;
+                return Ok(Some(0));
+            }
+            Ok(_) => {}
+        }
+        let bytes = disk::size_bytes(&dir)?;
+        let mirror = Self { dir, lease_epoch: 0, meta: Meta::default() };
+        let _lock = mirror.lock()?;
+        // Renamed first, so that nobody meets half a mirror.
+        let trash = repos.join(format!("{}{}", disk::TRASH_PREFIX, Uuid::new_v4()));
+        fs::rename(&mirror.dir, &trash)?;
+        disk::remove_tree(&trash)?;
+        Ok(Some(bytes))
+    }
+
+    /// Removes the remains of interrupted removals.
+    ///
+    /// # Errors
+    /// If the disk fails. Blocks.
+    pub fn sweep_trash(data_dir: &Path) -> io::Result<()> {
+        let repos = data_dir.join("repos");
+        if !repos.is_dir() {
+            return Ok(());
+        }
+        for entry in fs::read_dir(&repos)? {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().starts_with(disk::TRASH_PREFIX) {
+                disk::remove_tree(&entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The lock is advisory, and let go when the file is closed, also by the death of the process.
+    fn lock(&self) -> Result<File, MirrorError> {
+        let file = disk::open_beneath(&self.dir, LOCK_FILE, true)?;
+        let give_up_at = Instant::now() + LOCK_LIMIT;
+        loop {
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(file),
+                Err(rustix::io::Errno::WOULDBLOCK) if Instant::now() < give_up_at => {
+                    thread::sleep(LOCK_POLL_EVERY);
+                }
+                Err(rustix::io::Errno::WOULDBLOCK) => return Err(MirrorError::Locked),
+                Err(errno) => return Err(io::Error::from(errno).into()),
+            }
+        }
+    }
+
+    fn read_meta(&self) -> Meta {
+        disk::open_beneath(&self.dir, META_FILE, false)
+            .and_then(|file| disk::read_capped(file, META_BYTES_MAX))
+            .ok()
+            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+            .unwrap_or_default()
+    }
+
+    fn write_meta(&self) -> io::Result<()> {
+        disk::write_atomically(&self.dir, META_FILE, &serde_json::to_vec(&self.meta)?)
+    }
+
+    /// Removes everything that does not belong into a mirror's directory.
+    fn sweep(&self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.dir)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            if ![GIT_DIR, CORRUPT_DIR, META_FILE, LOCK_FILE].iter().any(|kept| name == *kept) {
+                disk::remove_tree(&entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes sure that the repository is there and is sound.
+    fn restore(&mut self) -> io::Result<()> {
+        let git_dir = self.git_dir();
+        let is_there = fs::symlink_metadata(&git_dir).is_ok();
+        if is_there && layout::is_sound(&git_dir)? {
+            return layout::refresh(&git_dir);
+        }
+        if is_there {
+            tracing::warn!(event = "mirror_corrupt", "a mirror is not as it was left; it is set aside");
+            let aside = self.dir.join(CORRUPT_DIR);
+            disk::remove_tree(&aside)?;
+            fs::rename(&git_dir, &aside)?;
+        }
+        self.meta = Meta { lease_epoch: self.meta.lease_epoch, ..Meta::default() };
+        layout::create(&git_dir)
+    }
+}

@@ -1,0 +1,127 @@
+//! The repository that a sync fetches into, before anything of it counts.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use uuid::Uuid;
+
+use super::{
+    super::snapshot::{Snapshot, SnapshotError},
+    MirrorError, disk, layout,
+};
+
+const PACKED_REFS: &str = "packed-refs";
+
+/// The header of an empty `packed-refs`.
+const NO_REFS: &str = "# pack-refs with: peeled fully-peeled sorted \n";
+
+/// The largest `packed-refs` that is read: 20,000 refs with the longest names.
+const PACKED_REFS_BYTES_MAX: u64 = 32 * 1024 * 1024;
+
+/// The files of a pack in the order in which they become visible: git opens a pack by its index.
+const PACK_EXTENSIONS: [&str; 3] = ["pack", "rev", "idx"];
+
+/// A repository beside a mirror; removed with the value.
+#[derive(Debug)]
+pub struct Staging {
+    git_dir: PathBuf,
+}
+
+impl Staging {
+    pub(super) fn create(dir: &Path, mirror: &Path) -> io::Result<Self> {
+        let git_dir = dir.join(format!("staging-{}", Uuid::new_v4()));
+        layout::create(&git_dir)?;
+        let staging = Self { git_dir };
+        // The refs let git tell the other side what is here already.
+        match fs::copy(mirror.join(PACKED_REFS), staging.git_dir.join(PACKED_REFS)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(staging),
+        }
+    }
+
+    /// The bare repository.
+    #[must_use]
+    pub fn git_dir(&self) -> &Path {
+        &self.git_dir
+    }
+
+    /// The refs, once `git pack-refs --all` has packed them.
+    ///
+    /// # Errors
+    /// If a ref is not a branch or a tag, if there are too many, or if the disk fails.
+    pub fn refs(&self) -> Result<Snapshot, MirrorError> {
+        let file = match disk::open_beneath(&self.git_dir, PACKED_REFS, false) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                disk::write_atomically(&self.git_dir, PACKED_REFS, NO_REFS.as_bytes())?;
+                return Ok(Snapshot::default());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let bytes = disk::read_capped(file, PACKED_REFS_BYTES_MAX).map_err(|error| match error.kind() {
+            io::ErrorKind::FileTooLarge => MirrorError::Refs(SnapshotError::TooMany),
+            _ => error.into(),
+        })?;
+        Ok(Snapshot::from_packed_refs(&bytes)?)
+    }
+
+    /// The bytes of everything that was received, also of a pack that is not finished.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn packs_bytes(&self) -> io::Result<u64> {
+        disk::size_bytes(&self.packs())
+    }
+
+    pub(super) fn move_packs(&self, mirror: &Path) -> io::Result<()> {
+        let target = mirror.join("objects/pack");
+        let mut stems: Vec<String> = Vec::new();
+        for entry in fs::read_dir(self.packs())? {
+            let path = entry?.path();
+            let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+            if path.extension().is_some_and(|extension| extension == "idx") && is_pack_name(stem) {
+                stems.push(stem.to_owned());
+            }
+        }
+        for extension in PACK_EXTENSIONS {
+            for stem in &stems {
+                let name = format!("{stem}.{extension}");
+                let source = self.packs().join(&name);
+                if source.is_file() {
+                    disk::sync(&source)?;
+                    fs::rename(&source, target.join(&name))?;
+                }
+            }
+            disk::sync(&target)?;
+        }
+        Ok(())
+    }
+
+    /// One rename: all refs move, or none.
+    pub(super) fn move_refs(&self, mirror: &Path) -> io::Result<()> {
+        let source = self.git_dir.join(PACKED_REFS);
+        disk::sync(&source)?;
+        fs::rename(&source, mirror.join(PACKED_REFS))?;
+        disk::sync(mirror)
+    }
+
+    fn packs(&self) -> PathBuf {
+        self.git_dir.join("objects/pack")
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        if let Err(error) = disk::remove_tree(&self.git_dir) {
+            tracing::warn!(kind = %error.kind(), "a staging repository could not be removed");
+        }
+    }
+}
+
+/// `pack-` and the hexadecimal digest of the pack.
+fn is_pack_name(stem: &str) -> bool {
+    stem.strip_prefix("pack-")
+        .is_some_and(|digest| digest.len() == 40 && digest.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}

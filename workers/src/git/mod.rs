@@ -1,0 +1,72 @@
+//! git, hardened: what it may see, where it may connect, and what of its answers is believed.
+
+pub mod address;
+mod environment;
+pub mod mirror;
+pub mod progress;
+pub mod snapshot;
+
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use hivesync_proto::repository_url::RepositoryScheme;
+
+use crate::sandbox::{Command, Limits};
+
+/// Processor seconds of one git process.
+const CPU_SECS: u64 = 1800;
+
+/// File descriptors of one git process; packs take one each.
+const OPEN_FILES: u32 = 1024;
+
+/// Bytes of output: 20,000 refs with long names.
+const STDOUT_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// How one job runs git.
+#[derive(Clone, Debug)]
+pub struct Git {
+    /// Where git starts: the job's private directory.
+    pub work_dir: PathBuf,
+    /// The one protocol that it may speak.
+    pub protocol: RepositoryScheme,
+    /// The value of `http.curloptResolve`.
+    pub pin: Option<String>,
+    /// Time that a run may take.
+    pub wall_limit: Duration,
+}
+
+impl Git {
+    /// A run of git on the repository at `git_dir`, which may read objects from `alternate_objects` too
+    /// and write files of at most `file_bytes`.
+    #[must_use]
+    pub fn command(
+        &self,
+        git_dir: &Path,
+        alternate_objects: Option<&Path>,
+        file_bytes: u64,
+        arguments: &[&str],
+    ) -> Command {
+        let mut all = vec![OsString::from("--git-dir"), git_dir.into()];
+        all.extend(arguments.iter().map(OsString::from));
+        Command {
+            program: "git",
+            arguments: all,
+            environment: environment::environment(
+                self.protocol.as_str(),
+                self.pin.as_deref(),
+                alternate_objects,
+            ),
+            directory: self.work_dir.clone(),
+            limits: Limits {
+                wall: self.wall_limit,
+                cpu_secs: CPU_SECS,
+                file_bytes,
+                open_files: OPEN_FILES,
+                stdout_bytes: STDOUT_BYTES_MAX,
+            },
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! Fetches a repository into its mirror.
+
+use std::{
+    path::Path,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+use hivesync_proto::{
+    repository_url::{RepositoryScheme, RepositoryUrl},
+    v1::{ErrorReason, FailureClass, JobPhase, JobProgress, RepoSyncResult, RepoSyncWork},
+};
+use uuid::Uuid;
+
+use super::{JobContext, JobError};
+use crate::{
+    git::{
+        Git,
+        address::{self, AddressError},
+        mirror::{Mirror, MirrorError, Staging},
+        progress,
+        snapshot::{Snapshot, SnapshotError},
+    },
+    sandbox::{self, Output, RunError, WorkDir},
+    task,
+};
+
+/// What git may write beside the pack itself: refs, and the pack's index.
+const FILE_SLACK_BYTES: u64 = 1024 * 1024;
+
+/// What is fetched, and nothing else.
+const REFSPECS: [&str; 2] = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"];
+
+/// Words by which git says that what it received is wrong, rather than that it received nothing.
+const REJECTIONS: [&[u8]; 7] = [
+    b"fsck error",
+    b"is corrupt",
+    b"bad object",
+    b"did not receive expected object",
+    b"did not send all necessary objects",
+    b"mismatched algorithms",
+    b"non-commit object",
+];
+
+/// Brings the mirror of a project up to date.
+///
+/// # Errors
+/// If the address is refused, if the repository cannot be had or kept, or if a newer lease has taken
+/// over. The mirror is then as it was.
+pub async fn run(context: JobContext, work: RepoSyncWork) -> Result<RepoSyncResult, JobError> {
+    say(&context, JobPhase::Preparing);
+    let project_id = Uuid::try_parse(&work.project_id).map_err(|_| {
+        JobError::failed(
+            FailureClass::NonRetryable,
+            ErrorReason::InvalidRequest,
+            "the project id is malformed",
+        )
+    })?;
+    let url = RepositoryUrl::parse(&work.repository_url, &context.url_policy)
+        .map_err(|error| refused_address(&error.to_string()))?;
+    let work_dir = WorkDir::create(&context.data_dir)?;
+    let git = Git {
+        work_dir: work_dir.path().to_owned(),
+        protocol: url.scheme(),
+        pin: pin(&url).await?,
+        wall_limit: context.time_limit,
+    };
+    let (data_dir, epoch) = (context.data_dir.clone(), context.lease_epoch);
+    let mirror = task::blocking(move || Mirror::claim(&data_dir, project_id, epoch)).await??;
+    let sync = Sync { context, git, url: url.to_string(), quota_bytes: work.quota_bytes };
+    sync.run(mirror).await
+}
+
+struct Sync {
+    context: JobContext,
+    git: Git,
+    url: String,
+    quota_bytes: u64,
+}
+
+impl Sync {
+    async fn run(&self, mut mirror: Mirror) -> Result<RepoSyncResult, JobError> {
+        let remote = self.list_remote(&mirror).await?;
+        if mirror.meta().snapshot.as_deref() == Some(&remote.digest()) {
+            return Ok(result(&remote, 0, 0, mirror.meta().mirror_bytes, true));
+        }
+        let staging = mirror.stage()?;
+        let objects_received = self.fetch(&mirror, &staging).await?;
+        let mut fetched = self.pack_refs(&mirror, &staging).await?;
+        // The refs are those of the fetch, which may be newer than the listing.
+        fetched.head = remote.head.filter(|head| fetched.refs.contains_key(head));
+        let bytes_received = staging.packs_bytes()?;
+        if self.context.stop.is_asked() {
+            return Err(JobError::Stopped);
+        }
+        say(&self.context, JobPhase::Publishing);
+        let quota_bytes = self.quota_bytes;
+        let (fetched, mirror_bytes) = task::blocking(move || {
+            mirror.publish(staging, &fetched, quota_bytes).map(|mirror_bytes| (fetched, mirror_bytes))
+        })
+        .await??;
+        Ok(result(&fetched, objects_received, bytes_received, mirror_bytes, false))
+    }
+
+    async fn list_remote(&self, mirror: &Mirror) -> Result<Snapshot, JobError> {
+        let arguments = ["ls-remote", "--symref", "--", &self.url, "HEAD", "refs/heads/*", "refs/tags/*"];
+        let output = self.git(&mirror.git_dir(), None, FILE_SLACK_BYTES, &arguments, |_| {}).await?;
+        if !output.status.success() {
+            return Err(unreachable_repository("git ls-remote", &output));
+        }
+        Ok(Snapshot::from_ls_remote(&output.stdout).map_err(MirrorError::from)?)
+    }
+
+    /// Fetches into the staging repository, and returns how many objects came. git itself checks that
+    /// every object is sound and that everything the new refs need is there.
+    async fn fetch(&self, mirror: &Mirror, staging: &Staging) -> Result<u64, JobError> {
+        let room_bytes =
+            self.quota_bytes.saturating_sub(mirror.meta().mirror_bytes).saturating_add(FILE_SLACK_BYTES);
+        let mut arguments = vec![
+            "fetch",
+            "--force",
+            "--prune",
+            "--no-tags",
+            "--no-auto-maintenance",
+            "--no-recurse-submodules",
+            "--no-write-fetch-head",
+            "--no-show-forced-updates",
+            "--progress",
+            "--",
+            &self.url,
+        ];
+        arguments.extend(REFSPECS);
+        let objects = AtomicU64::new(0);
+        let alternate = mirror.git_dir().join("objects");
+        let output = self
+            .git(staging.git_dir(), Some(&alternate), room_bytes, &arguments, |line| {
+                let Some(progress) = progress::parse(line) else { return };
+                if progress.phase() == JobPhase::Receiving {
+                    objects.fetch_max(progress.total, Relaxed);
+                }
+                self.context.progress.send(progress);
+            })
+            .await?;
+        if output.status.success() {
+            return Ok(objects.into_inner());
+        }
+        if staging.packs_bytes()? >= room_bytes {
+            return Err(MirrorError::Quota.into());
+        }
+        if REJECTIONS.iter().any(|words| contains(&output.stderr_tail, words)) {
+            return Err(rejected("git refused what it received"));
+        }
+        Err(unreachable_repository("git fetch", &output))
+    }
+
+    async fn pack_refs(&self, mirror: &Mirror, staging: &Staging) -> Result<Snapshot, JobError> {
+        say(&self.context, JobPhase::Verifying);
+        let alternate = mirror.git_dir().join("objects");
+        let file_bytes = self.quota_bytes.saturating_add(FILE_SLACK_BYTES);
+        let arguments = ["pack-refs", "--all", "--prune"];
+        let output = self.git(staging.git_dir(), Some(&alternate), file_bytes, &arguments, |_| {}).await?;
+        if !output.status.success() {
+            return Err(JobError::failed(FailureClass::Infra, ErrorReason::Internal, "git pack-refs failed"));
+        }
+        Ok(staging.refs()?)
+    }
+
+    async fn git(
+        &self,
+        git_dir: &Path,
+        alternate_objects: Option<&Path>,
+        file_bytes: u64,
+        arguments: &[&str],
+        on_stderr_line: impl FnMut(&[u8]) + Send,
+    ) -> Result<Output, JobError> {
+        let command = self.git.command(git_dir, alternate_objects, file_bytes, arguments);
+        sandbox::run(command, &self.context.stop, on_stderr_line).await.map_err(|error| match error {
+            RunError::Stopped => JobError::Stopped,
+            RunError::WallTime => JobError::failed(
+                FailureClass::AppError,
+                ErrorReason::DeadlineExceeded,
+                "git ran for longer than the job may take",
+            ),
+            RunError::OutputTooLarge => MirrorError::from(SnapshotError::TooMany).into(),
+            RunError::System(error) => error.into(),
+        })
+    }
+}
+
+/// The addresses that git may connect to; none for a repository of this machine.
+async fn pin(url: &RepositoryUrl) -> Result<Option<String>, JobError> {
+    match (url.scheme(), url.host(), url.port()) {
+        (RepositoryScheme::File, ..) => Ok(None),
+        (RepositoryScheme::Https, Some(host), Some(port)) => {
+            let addresses = address::resolve(host, port).await.map_err(|error| match error {
+                AddressError::Unresolved(_) => JobError::failed(
+                    FailureClass::AppError,
+                    ErrorReason::RepositoryUnreachable,
+                    "the host's name does not resolve",
+                ),
+                AddressError::Refused => refused_address(&error.to_string()),
+            })?;
+            Ok(Some(address::pin(host, port, &addresses)))
+        }
+        _ => Err(JobError::failed(
+            FailureClass::NonRetryable,
+            ErrorReason::RepositoryUnreachable,
+            "there is no deploy key for ssh",
+        )),
+    }
+}
+
+fn result(
+    snapshot: &Snapshot,
+    objects_received: u64,
+    bytes_received: u64,
+    mirror_bytes: u64,
+    unchanged: bool,
+) -> RepoSyncResult {
+    let (default_branch, head_commit) = snapshot.default_commit().unwrap_or_default();
+    RepoSyncResult {
+        default_branch: default_branch.to_owned(),
+        head_commit: head_commit.to_owned(),
+        ref_count: u32::try_from(snapshot.refs.len()).unwrap_or(u32::MAX),
+        objects_received,
+        bytes_received,
+        mirror_bytes,
+        unchanged,
+    }
+}
+
+fn say(context: &JobContext, phase: JobPhase) {
+    context.progress.send(JobProgress { phase: phase.into(), ..JobProgress::default() });
+}
+
+fn contains(text: &[u8], words: &[u8]) -> bool {
+    text.windows(words.len()).any(|window| window == words)
+}
+
+fn refused_address(detail: &str) -> JobError {
+    JobError::failed(FailureClass::NonRetryable, ErrorReason::InvalidRepositoryUrl, detail)
+}
+
+fn rejected(detail: &str) -> JobError {
+    JobError::failed(FailureClass::NonRetryable, ErrorReason::RepositoryRejected, detail)
+}
+
+/// What git said is not passed on: it holds the address, and words of the other side.
+fn unreachable_repository(program: &str, output: &Output) -> JobError {
+    JobError::failed(
+        FailureClass::AppError,
+        ErrorReason::RepositoryUnreachable,
+        &format!("{program} failed: {}", output.status),
+    )
+}
+
+impl From<MirrorError> for JobError {
+    fn from(error: MirrorError) -> Self {
+        match error {
+            MirrorError::Superseded => Self::Superseded,
+            MirrorError::Locked => {
+                Self::failed(FailureClass::Infra, ErrorReason::Internal, "the mirror stays locked")
+            }
+            MirrorError::Refs(error) => rejected(&error.to_string()),
+            MirrorError::Quota => rejected("the repository is larger than its quota"),
+            MirrorError::Disk(error) => error.into(),
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Where a job's subprocess runs: the bare tier. Cleared environment, own directory, resource limits, a
+//! wall-clock limit, capped pipes, and an end that takes the whole process tree.
+//!
+//! The limits are set by a shell that replaces itself with the program (`ulimit`, then `exec`), so that
+//! they hold from the program's first instruction on; setting them from outside after the start would
+//! leave a gap, and setting them between fork and exec needs `unsafe` code.
+
+mod output;
+mod process_tree;
+pub mod stop;
+mod work_dir;
+
+use std::{
+    ffi::OsString,
+    io,
+    path::PathBuf,
+    process::{ExitStatus, Stdio},
+    time::Duration,
+};
+
+use thiserror::Error;
+use tokio::{
+    process::{Child, Command as Process},
+    time::{sleep, timeout},
+};
+use uuid::Uuid;
+
+pub use self::work_dir::WorkDir;
+use self::{process_tree::ProcessTree, stop::StopSignal};
+
+/// How well this sandbox confines jobs, as told to the server: 3 is a bare subprocess.
+pub const TIER: u32 = 3;
+
+/// Sets the limits given as its first three arguments, then becomes the program.
+const LAUNCHER: &str =
+    r#"set -e; ulimit -c 0; ulimit -f "$1"; ulimit -t "$2"; ulimit -n "$3"; shift 3; exec "$@""#;
+
+/// What `ulimit -f` counts in (POSIX.1-2024, `ulimit`).
+const FILE_BLOCK_BYTES: u64 = 512;
+
+/// How long pipes may stay open after the last process is gone.
+const PIPE_CLOSE_LIMIT: Duration = Duration::from_secs(1);
+
+/// What a subprocess may use.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Time from start to end.
+    pub wall: Duration,
+    /// Processor seconds of each process.
+    pub cpu_secs: u64,
+    /// Bytes of each file that it writes.
+    pub file_bytes: u64,
+    /// File descriptors of each process.
+    pub open_files: u32,
+    /// Bytes of its output.
+    pub stdout_bytes: usize,
+}
+
+/// A subprocess to run.
+#[derive(Clone, Debug)]
+pub struct Command {
+    /// The program, found by `PATH` of `environment`.
+    pub program: &'static str,
+    /// Its arguments.
+    pub arguments: Vec<OsString>,
+    /// Its whole environment.
+    pub environment: Vec<(String, OsString)>,
+    /// Where it starts.
+    pub directory: PathBuf,
+    /// What it may use.
+    pub limits: Limits,
+}
+
+/// What a subprocess left.
+#[derive(Debug)]
+pub struct Output {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// Its output.
+    pub stdout: Vec<u8>,
+    /// The end of what it said on its error stream.
+    pub stderr_tail: Vec<u8>,
+}
+
+/// Why a subprocess did not end by itself.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// It was asked to stop.
+    #[error("stopped")]
+    Stopped,
+    /// It ran for too long.
+    #[error("the wall-clock limit passed")]
+    WallTime,
+    /// It wrote too much.
+    #[error("the output is too large")]
+    OutputTooLarge,
+    /// The system failed.
+    #[error("the subprocess could not be run: {0}")]
+    System(#[from] io::Error),
+}
+
+/// Runs a subprocess to its end, and ends whatever it started. `on_stderr_line` sees each line (or
+/// carriage-returned part of one) of its error stream, cut at a fixed length.
+///
+/// # Errors
+/// If it did not end by itself. In every case nothing of it is left.
+pub async fn run(
+    command: Command,
+    stop: &StopSignal,
+    on_stderr_line: impl FnMut(&[u8]) + Send,
+) -> Result<Output, RunError> {
+    let marker = Uuid::new_v4().to_string();
+    let mut child = spawn(&command, &marker)?;
+    let root =
+        child.id().and_then(|pid| i32::try_from(pid).ok()).ok_or_else(|| io::Error::other("no pid"))?;
+    let tree = ProcessTree::new(root, &marker);
+    let pipes = output::collect(
+        child.stdout.take(),
+        child.stderr.take(),
+        command.limits.stdout_bytes,
+        on_stderr_line,
+    );
+    tokio::pin!(pipes);
+
+    let mut stop = stop.clone();
+    let mut collected = None;
+    let ending = tokio::select! {
+        status = child.wait() => Ok(status?),
+        failure = async {
+            match (&mut pipes).await {
+                Ok(output) => collected = Some(output),
+                Err(error) => return RunError::from(error),
+            }
+            std::future::pending().await
+        } => Err((failure, Duration::ZERO)),
+        () = sleep(command.limits.wall) => Err((RunError::WallTime, Duration::ZERO)),
+        grace = stop.asked() => Err((RunError::Stopped, grace)),
+    };
+    let grace = ending.as_ref().err().map_or(Duration::ZERO, |(_, grace)| *grace);
+    end(&tree, grace, &mut stop).await?;
+    let status = child.wait().await?;
+    if let Err((error, _)) = ending {
+        return Err(error);
+    }
+    let collected = match collected {
+        Some(collected) => collected,
+        None => {
+            timeout(PIPE_CLOSE_LIMIT, pipes).await.map_err(|_| io::Error::other("a pipe stayed open"))??
+        }
+    };
+    Ok(Output { status, stdout: collected.stdout, stderr_tail: collected.stderr_tail })
+}
+
+/// Ends the tree; a shorter grace that is asked for meanwhile takes over.
+async fn end(tree: &ProcessTree, grace: Duration, stop: &mut StopSignal) -> io::Result<()> {
+    if grace.is_zero() {
+        return tree.end(grace).await;
+    }
+    tokio::select! {
+        ended = tree.end(grace) => ended,
+        _ = stop.asked_within(Duration::ZERO) => tree.end(Duration::ZERO).await,
+    }
+}
+
+fn spawn(command: &Command, marker: &str) -> io::Result<Child> {
+    let limits = &command.limits;
+    Process::new("/bin/sh")
+        .args(["-c", LAUNCHER, "sandbox"])
+        .arg((limits.file_bytes.div_ceil(FILE_BLOCK_BYTES)).to_string())
+        .arg(limits.cpu_secs.to_string())
+        .arg(limits.open_files.to_string())
+        .arg(command.program)
+        .args(&command.arguments)
+        .env_clear()
+        .envs(command.environment.iter().map(|(name, value)| (name, value)))
+        .env(process_tree::MARKER_NAME, marker)
+        .current_dir(&command.directory)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()
+}
