@@ -4,6 +4,7 @@ use std::{fmt, net::IpAddr, ops::Deref, sync::Arc, time::Duration};
 
 use super::{
     actor::{Actor, User},
+    blob::Blobs,
     clock::Clock,
     config::Config,
     crypto::{FieldCipher, Keys},
@@ -33,6 +34,8 @@ pub struct Base {
     pub db: Db,
     /// Short-lived keys.
     pub kv: Kv,
+    /// Bytes.
+    pub blobs: Blobs,
     /// Rate limits.
     pub limiter: Limiter,
     /// Wake-ups.
@@ -162,6 +165,12 @@ impl CorrelationId {
     /// `INTERNAL` if the system has no random bytes.
     pub fn generate(base: &Base) -> Result<Self> {
         Ok(Self(base.entropy.uuid(base.clock.now())?.simple().to_string().into()))
+    }
+
+    /// For a call that cannot even be named, because the system has no random bytes.
+    #[must_use]
+    pub fn unknown() -> Self {
+        Self("unknown".into())
     }
 
     /// Accepts one from a trusted peer: 8 to 64 of `A-Z a-z 0-9 - _`.

@@ -13,6 +13,7 @@ pub mod error;
 pub mod idempotency;
 pub mod ids;
 pub mod kv;
+pub mod lifecycle;
 pub mod limit;
 pub mod outbox;
 pub mod page;
