@@ -77,9 +77,6 @@ impl Generator {
             if rules.required {
                 return Err("`required` is supported on messages only".into());
             }
-            if field.supports_presence() {
-                return Err("scalar fields with presence are not supported".into());
-            }
             let checks = value_checks(field, &rules, &format!("self.{name}"))?;
             unless_zero(&rules, &field.kind(), &format!("self.{name}"), checks)?
         };
@@ -88,6 +85,9 @@ impl Generator {
 
     /// The checks of a oneof: that a member is set if it must be, and those of the member that is.
     fn oneof(&self, message: &MessageDescriptor, oneof: &OneofDescriptor) -> Result<String> {
+        if oneof.is_synthetic() {
+            return Err("scalar fields with presence are not supported".into());
+        }
         let options = oneof.options();
         let mut required = false;
         if options.has_extension(&self.oneof_rules) {
