@@ -1,0 +1,65 @@
+//! Lists come in pages.
+
+use std::future::Future;
+
+use futures::{Stream, TryStreamExt as _, stream};
+
+use crate::error::Result;
+
+/// Where a list continues. Opaque, and good only for the list that it came from.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(transparent)]
+pub struct PageToken(String);
+
+/// Which page of a list is wanted.
+#[derive(Clone, Debug, Default)]
+pub struct PageRequest {
+    /// Items wanted; 0 leaves it to the server. What the server allows at most is up to the list.
+    pub size: u32,
+    /// Where the page before ended; `None` for the first.
+    pub token: Option<PageToken>,
+}
+
+impl PageRequest {
+    /// The first page, of as many items as the server likes to send.
+    pub fn first() -> Self {
+        Self::default()
+    }
+
+    pub(crate) fn into_token(self) -> String {
+        self.token.map(|token| token.0).unwrap_or_default()
+    }
+}
+
+/// A part of a list.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Page<T> {
+    /// In the order of the list.
+    pub items: Vec<T>,
+    /// Continues the list; `None` at its end.
+    pub next: Option<PageToken>,
+}
+
+impl<T> Page<T> {
+    pub(crate) fn new<W>(items: Vec<W>, next: String, convert: impl FnMut(W) -> Result<T>) -> Result<Self> {
+        let items = items.into_iter().map(convert).collect::<Result<_>>()?;
+        Ok(Self { items, next: (!next.is_empty()).then_some(PageToken(next)) })
+    }
+}
+
+/// All items of a list. `fetch` gets one page; the next is asked for when the items before it were taken.
+pub fn stream<T, F, Fut>(fetch: F) -> impl Stream<Item = Result<T>>
+where
+    F: FnMut(PageRequest) -> Fut,
+    Fut: Future<Output = Result<Page<T>>>,
+{
+    let start = (fetch, Some(PageRequest::first()));
+    stream::try_unfold(start, |(mut fetch, request)| async move {
+        let Some(request) = request else { return Ok(None) };
+        let size = request.size;
+        let page = fetch(request).await?;
+        let next = page.next.map(|token| PageRequest { size, token: Some(token) });
+        Ok(Some((stream::iter(page.items.into_iter().map(Ok)), (fetch, next))))
+    })
+    .try_flatten()
+}

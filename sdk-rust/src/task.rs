@@ -1,0 +1,19 @@
+//! Work that goes on beside its caller.
+
+#![allow(clippy::disallowed_methods, reason = "this is the one place that spawns")]
+
+use std::future::Future;
+
+use tokio::task::JoinHandle;
+
+use crate::error::{Error, Result};
+
+/// Starts work that goes on even if nobody waits for it.
+pub(crate) fn spawn<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+    tokio::spawn(work)
+}
+
+/// Runs work that blocks on a thread that may.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| Error::internal())
+}
