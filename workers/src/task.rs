@@ -1,5 +1,7 @@
 //! The only place that starts tasks.
 
+#![allow(clippy::disallowed_methods, reason = "this is the module for tasks")]
+
 use std::{future::Future, io};
 
 use tokio::task::{JoinHandle, spawn_blocking};

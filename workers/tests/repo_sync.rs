@@ -66,6 +66,7 @@ impl Bench {
         let seen = Arc::clone(&self.progress);
         let context = JobContext {
             data_dir: self.data_dir(),
+            tmp_dir: self.data_dir().join("tmp"),
             url_policy: UrlPolicy { allow_file: true, allowed_ports: Vec::new() },
             lease_epoch,
             time_limit: Duration::from_secs(60),

@@ -78,8 +78,10 @@ impl fmt::Debug for ProgressSink {
 /// What a job is given besides its work.
 #[derive(Clone, Debug)]
 pub struct JobContext {
-    /// Where mirrors and private directories are.
+    /// Where mirrors are.
     pub data_dir: PathBuf,
+    /// Where private directories are; this worker's own.
+    pub tmp_dir: PathBuf,
     /// Which repository addresses are accepted here.
     pub url_policy: UrlPolicy,
     /// Grows with each claim of the job; fences what it writes.

@@ -57,7 +57,7 @@ pub async fn run(context: JobContext, work: RepoSyncWork) -> Result<RepoSyncResu
     })?;
     let url = RepositoryUrl::parse(&work.repository_url, &context.url_policy)
         .map_err(|error| refused_address(&error.to_string()))?;
-    let work_dir = WorkDir::create(&context.data_dir)?;
+    let work_dir = WorkDir::create(&context.tmp_dir)?;
     let git = Git {
         work_dir: work_dir.path().to_owned(),
         protocol: url.scheme(),

@@ -23,7 +23,8 @@ use tokio::{
     process::{Child, Command as Process},
     time::{sleep, timeout},
 };
-use uuid::Uuid;
+
+use crate::entropy;
 
 pub use self::work_dir::WorkDir;
 use self::{process_tree::ProcessTree, stop::StopSignal};
@@ -109,7 +110,7 @@ pub async fn run(
     stop: &StopSignal,
     on_stderr_line: impl FnMut(&[u8]) + Send,
 ) -> Result<Output, RunError> {
-    let marker = Uuid::new_v4().to_string();
+    let marker = entropy::uuid().to_string();
     let mut child = spawn(&command, &marker)?;
     let root =
         child.id().and_then(|pid| i32::try_from(pid).ok()).ok_or_else(|| io::Error::other("no pid"))?;

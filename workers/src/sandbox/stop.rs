@@ -36,10 +36,9 @@ impl StopSignal {
     /// Waits until a stop is asked for, with a grace of `at_most` or less, and returns the grace. Never
     /// ends if the sender is gone: nobody is left to ask.
     pub async fn asked_within(&mut self, at_most: Duration) -> Duration {
-        match self.0.wait_for(|asked| asked.is_some_and(|grace| grace <= at_most)).await {
-            Ok(grace) => grace.unwrap_or_default(),
-            Err(_) => std::future::pending().await,
-        }
+        let asked = self.0.wait_for(|asked| asked.is_some_and(|grace| grace <= at_most)).await;
+        let Some(grace) = asked.ok().and_then(|grace| *grace) else { return std::future::pending().await };
+        grace
     }
 
     /// Waits until a stop is asked for, and returns the grace.

@@ -7,9 +7,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use uuid::Uuid;
+use crate::entropy;
 
-/// A fresh directory under `DATA_DIR/tmp` which only this user can enter; removed with the value.
+/// A fresh directory under a worker's own part of `DATA_DIR/tmp` which only this user can enter; removed with the value.
 #[derive(Debug)]
 pub struct WorkDir {
     path: PathBuf,
@@ -20,10 +20,9 @@ impl WorkDir {
     ///
     /// # Errors
     /// If it cannot be made.
-    pub fn create(data_dir: &Path) -> io::Result<Self> {
-        let parent = data_dir.join("tmp");
-        DirBuilder::new().recursive(true).mode(0o700).create(&parent)?;
-        let path = parent.join(Uuid::new_v4().to_string());
+    pub fn create(tmp_dir: &Path) -> io::Result<Self> {
+        DirBuilder::new().recursive(true).mode(0o700).create(tmp_dir)?;
+        let path = tmp_dir.join(entropy::uuid().to_string());
         DirBuilder::new().mode(0o700).create(&path)?;
         Ok(Self { path })
     }
@@ -34,13 +33,12 @@ impl WorkDir {
         &self.path
     }
 
-    /// Removes what an earlier process left behind. Only one worker may use a data directory's `tmp`, so
-    /// this runs before the first job.
+    /// Removes what an earlier process of the same worker left behind; to be done before the first job.
     ///
     /// # Errors
     /// If an entry cannot be removed.
-    pub fn sweep(data_dir: &Path) -> io::Result<()> {
-        match fs::remove_dir_all(data_dir.join("tmp")) {
+    pub fn sweep(tmp_dir: &Path) -> io::Result<()> {
+        match fs::remove_dir_all(tmp_dir) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }

@@ -15,16 +15,20 @@ use std::{
     io,
     path::{Path, PathBuf},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::{
+    fs::{FlockOperation, flock},
+    io::Errno,
+};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use uuid::Uuid;
 
 pub use self::staging::Staging;
 use super::snapshot::{Snapshot, SnapshotError};
+use crate::entropy;
 
 /// The bare repository inside of a mirror.
 const GIT_DIR: &str = "git";
@@ -38,9 +42,9 @@ const LOCK_FILE: &str = "lock";
 /// The largest `meta.json` that is read.
 const META_BYTES_MAX: u64 = 4096;
 
-/// How long a sync waits for another that is publishing.
-const LOCK_LIMIT: Duration = Duration::from_secs(10);
+/// How often, and how often again, a sync asks for the lock while another is publishing: for ten seconds.
 const LOCK_POLL_EVERY: Duration = Duration::from_millis(20);
+const LOCK_POLLS_MAX: u32 = 500;
 
 /// Why a mirror cannot be worked on.
 #[derive(Debug, Error)]
@@ -176,7 +180,7 @@ impl Mirror {
         let mirror = Self { dir, lease_epoch: 0, meta: Meta::default() };
         let _lock = mirror.lock()?;
         // Renamed first, so that nobody meets half a mirror.
-        let trash = repos.join(format!("{}{}", disk::TRASH_PREFIX, Uuid::new_v4()));
+        let trash = repos.join(format!("{}{}", disk::TRASH_PREFIX, entropy::uuid()));
         fs::rename(&mirror.dir, &trash)?;
         disk::remove_tree(&trash)?;
         Ok(Some(bytes))
@@ -201,19 +205,20 @@ impl Mirror {
     }
 
     /// The lock is advisory, and let go when the file is closed, also by the death of the process.
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "flock(2) has no time limit; this is no thread of the runtime"
+    )]
     fn lock(&self) -> Result<File, MirrorError> {
         let file = disk::open_beneath(&self.dir, LOCK_FILE, true)?;
-        let give_up_at = Instant::now() + LOCK_LIMIT;
-        loop {
+        for _ in 0..LOCK_POLLS_MAX {
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => return Ok(file),
-                Err(rustix::io::Errno::WOULDBLOCK) if Instant::now() < give_up_at => {
-                    thread::sleep(LOCK_POLL_EVERY);
-                }
-                Err(rustix::io::Errno::WOULDBLOCK) => return Err(MirrorError::Locked),
+                Err(Errno::WOULDBLOCK) => thread::sleep(LOCK_POLL_EVERY),
                 Err(errno) => return Err(io::Error::from(errno).into()),
             }
         }
+        Err(MirrorError::Locked)
     }
 
     fn read_meta(&self) -> Meta {

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use uuid::Uuid;
+use crate::entropy;
 
 use super::{
     super::snapshot::{Snapshot, SnapshotError},
@@ -31,7 +31,7 @@ pub struct Staging {
 
 impl Staging {
     pub(super) fn create(dir: &Path, mirror: &Path) -> io::Result<Self> {
-        let git_dir = dir.join(format!("staging-{}", Uuid::new_v4()));
+        let git_dir = dir.join(format!("staging-{}", entropy::uuid()));
         layout::create(&git_dir)?;
         let staging = Self { git_dir };
         // The refs let git tell the other side what is here already.
