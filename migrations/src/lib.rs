@@ -8,6 +8,7 @@ use sea_orm_migration::prelude::*;
 
 mod m0001_base;
 mod m0002_audit;
+mod m0006_jobs;
 
 /// Every migration, in order.
 pub struct Migrator;
@@ -15,6 +16,10 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_base::Migration), Box::new(m0002_audit::Migration)]
+        vec![
+            Box::new(m0001_base::Migration),
+            Box::new(m0002_audit::Migration),
+            Box::new(m0006_jobs::Migration),
+        ]
     }
 }

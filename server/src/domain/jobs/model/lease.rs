@@ -1,0 +1,62 @@
+//! A worker's right to a job.
+
+use std::{fmt, time::Duration};
+
+/// Fences every result of a lease: 128 random bits, made anew at each claim. A fence and not a
+/// credential; still it is never logged.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct LeaseToken(pub [u8; 16]);
+
+impl LeaseToken {
+    /// Reads a token that arrived; `None` if it is not 16 bytes long.
+    #[must_use]
+    pub fn read(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+}
+
+impl fmt::Debug for LeaseToken {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("LeaseToken(***)")
+    }
+}
+
+/// The times that a lease lives by.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    /// How often a worker beats.
+    pub beat: Duration,
+    /// How long a lease lives after the last acknowledged beat. A worker ends its own job two seconds
+    /// before.
+    pub ttl: Duration,
+    /// How long a worker may take to accept a lease.
+    pub ack: Duration,
+    /// How long a worker may be silent before its stream is closed: three beats and some transport.
+    pub silence: Duration,
+    /// Between the two signals of a cancelled job.
+    pub grace: Duration,
+    /// How long a worker may take to confirm that it stopped a job.
+    pub cancel: Duration,
+    /// How much later than the worker the server enforces a job's time limit.
+    pub overtime: Duration,
+}
+
+impl Timing {
+    /// The times in use.
+    pub const STANDARD: Self = Self {
+        beat: Duration::from_secs(3),
+        ttl: Duration::from_secs(12),
+        ack: Duration::from_secs(2),
+        silence: Duration::from_millis(9_500),
+        grace: Duration::from_secs(5),
+        cancel: Duration::from_secs(30),
+        overtime: Duration::from_secs(15),
+    };
+
+    /// How far ahead a lease is written: each acknowledged beat promises one `ttl`, and a write that
+    /// covers half of one more saves a write for every other beat.
+    #[must_use]
+    pub fn written_ahead(&self) -> Duration {
+        self.ttl + self.ttl / 2
+    }
+}

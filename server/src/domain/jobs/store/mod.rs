@@ -1,0 +1,30 @@
+//! The rows of the queue.
+//!
+//! States stand in the statements as numbers, because the partial indexes are only used for constants:
+//! 1 is queued, 2 running, 3 cancelling, 4 succeeded, 5 failed, 6 cancelled.
+
+mod queue;
+mod read;
+
+use sea_orm::{ConnectionTrait as _, ExecResult, FromQueryResult, Statement, Value};
+
+pub(super) use queue::{QueuedJob, active_with_key, cancel, has_queued, insert, lock_key, raise_priority};
+pub(super) use read::{find, list};
+
+use crate::base::{db::Tx, error::Result};
+
+/// Runs a statement with `$1`, `$2`, … in the place of `values`, which both databases read.
+async fn execute(tx: &Tx, sql: impl Into<String>, values: Vec<Value>) -> Result<ExecResult> {
+    Ok(tx.sql().execute_raw(Statement::from_sql_and_values(tx.backend(), sql, values)).await?)
+}
+
+/// The rows of a query, or those that a statement returns.
+async fn rows<R: FromQueryResult + Send>(
+    tx: &Tx,
+    sql: impl Into<String>,
+    values: Vec<Value>,
+) -> Result<Vec<R>> {
+    let statement = Statement::from_sql_and_values(tx.backend(), sql, values);
+    let found = tx.sql().query_all_raw(statement).await?;
+    Ok(found.iter().map(|row| R::from_query_result(row, "")).collect::<Result<_, _>>()?)
+}

@@ -1,0 +1,104 @@
+//! Putting jobs into the queue.
+
+use sea_orm::{ActiveEnum as _, DbBackend, FromQueryResult};
+
+use super::{execute, read, rows};
+use crate::{
+    base::{
+        clock::Timestamp,
+        db::Tx,
+        error::{Error, Result},
+        ids::{JobId, ProjectId, TeamId, UserId},
+    },
+    domain::jobs::model::{Job, JobState, Priority, Work},
+};
+
+/// A job that is put into the queue.
+pub(in crate::domain::jobs) struct QueuedJob<'a> {
+    pub id: JobId,
+    pub work: &'a Work,
+    pub team: TeamId,
+    pub project: Option<ProjectId>,
+    pub priority: Priority,
+    pub concurrency_key: Option<&'a str>,
+    pub requested_by: Option<UserId>,
+    pub correlation: &'a str,
+    pub created_at: Timestamp,
+}
+
+/// Puts a job into the queue.
+pub(in crate::domain::jobs) async fn insert(tx: &Tx, job: &QueuedJob<'_>) -> Result<()> {
+    let sql = "INSERT INTO jobs (id, kind, state, priority, team_id, project_id, concurrency_key, attempts, \
+               infra_failures, lease_epoch, accepted, due_at, created_at) \
+               VALUES ($1, $2, 1, $3, $4, $5, $6, 0, 0, 0, false, $7, $7)";
+    let values = vec![
+        job.id.into(),
+        job.work.kind().to_value().into(),
+        job.priority.to_value().into(),
+        job.team.into(),
+        job.project.into(),
+        job.concurrency_key.map(str::to_owned).into(),
+        job.created_at.into(),
+    ];
+    execute(tx, sql, values).await?;
+    let sql = "INSERT INTO job_payloads (job_id, work, correlation_id, requested_by) VALUES ($1, $2, $3, $4)";
+    let work = serde_json::to_string(job.work).map_err(Error::internal)?;
+    execute(tx, sql, vec![job.id.into(), work.into(), job.correlation.into(), job.requested_by.into()])
+        .await?;
+    Ok(())
+}
+
+/// Makes everybody else who queues a job of this key wait until the transaction ends. SQLite has one
+/// writer at a time in any case.
+pub(in crate::domain::jobs) async fn lock_key(tx: &Tx, key: &str) -> Result<()> {
+    if tx.backend() == DbBackend::Postgres {
+        execute(tx, "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", vec![key.into()]).await?;
+    }
+    Ok(())
+}
+
+/// The jobs of a key that have not ended, oldest first.
+pub(in crate::domain::jobs) async fn active_with_key(tx: &Tx, key: &str) -> Result<Vec<Job>> {
+    let condition = "j.concurrency_key = $1 AND (j.state = 1 OR j.state IN (2, 3)) ORDER BY j.id";
+    read::select(tx, condition, vec![key.into()]).await
+}
+
+/// Has a queued job go at least as early as others of `priority`.
+pub(in crate::domain::jobs) async fn raise_priority(tx: &Tx, id: JobId, priority: Priority) -> Result<()> {
+    let sql = "UPDATE jobs SET priority = $2 WHERE id = $1 AND priority < $2";
+    execute(tx, sql, vec![id.into(), priority.to_value().into()]).await?;
+    Ok(())
+}
+
+/// Whether at least `count` jobs of a team are queued; `count` is at least 1.
+pub(in crate::domain::jobs) async fn has_queued(tx: &Tx, team: TeamId, count: u64) -> Result<bool> {
+    #[derive(FromQueryResult)]
+    struct Row {
+        #[expect(dead_code, reason = "only whether there is one matters")]
+        one: i32,
+    }
+    let sql = "SELECT 1 AS one FROM jobs WHERE state = 1 AND team_id = $1 LIMIT 1 OFFSET $2";
+    let found: Vec<Row> = rows(tx, sql, vec![team.into(), count.saturating_sub(1).into()]).await?;
+    Ok(!found.is_empty())
+}
+
+/// Cancels a job that has not ended: the state it has then, or none if it had ended. A leased one is
+/// taken from its worker at `cancel_until`, unless it ends before.
+pub(in crate::domain::jobs) async fn cancel(
+    tx: &Tx,
+    id: JobId,
+    now: Timestamp,
+    cancel_until: Timestamp,
+) -> Result<Option<JobState>> {
+    #[derive(FromQueryResult)]
+    struct Row {
+        state: JobState,
+    }
+    let sql = "UPDATE jobs SET \
+               finished_at = CASE state WHEN 1 THEN $2 END, \
+               cancel_until = CASE state WHEN 1 THEN NULL WHEN 2 THEN $3 ELSE cancel_until END, \
+               state = CASE state WHEN 1 THEN 6 ELSE 3 END \
+               WHERE id = $1 AND state IN (1, 2, 3) RETURNING state";
+    let changed: Vec<Row> = rows(tx, sql, vec![id.into(), now.into(), cancel_until.into()]).await?;
+    Ok(changed.into_iter().next().map(|row| row.state))
+}
