@@ -8,6 +8,7 @@ use sea_orm_migration::prelude::*;
 
 mod m0001_base;
 mod m0002_audit;
+mod m0003_users;
 mod m0006_jobs;
 
 /// Every migration, in order.
@@ -19,6 +20,7 @@ impl MigratorTrait for Migrator {
         vec![
             Box::new(m0001_base::Migration),
             Box::new(m0002_audit::Migration),
+            Box::new(m0003_users::Migration),
             Box::new(m0006_jobs::Migration),
         ]
     }

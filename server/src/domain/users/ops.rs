@@ -1,0 +1,65 @@
+//! What is done with accounts.
+
+use std::collections::HashMap;
+
+use super::{
+    model::{Email, Name, User},
+    store,
+};
+use crate::{
+    base::{
+        ctx::Ctx,
+        db::Tx,
+        error::{Error, Reason, Result},
+        ids::UserId,
+    },
+    domain::audit::{self, Entry},
+};
+
+/// Writes a new account for `email`; whether the address was free. A row that was refused is not there.
+///
+/// # Errors
+/// If the database does not answer.
+pub async fn create(ctx: &Ctx, tx: &Tx, user: &User, email: &Email) -> Result<bool> {
+    store::insert(tx, user, email.index(&ctx.keys)?).await
+}
+
+/// The account `id`.
+///
+/// # Errors
+/// If the database does not answer.
+pub async fn find(tx: &Tx, id: UserId) -> Result<Option<User>> {
+    store::find(tx, id).await
+}
+
+/// The account with the address `email`.
+///
+/// # Errors
+/// If the database does not answer.
+pub async fn find_by_email(ctx: &Ctx, tx: &Tx, email: &Email) -> Result<Option<User>> {
+    store::find_by_email(tx, email.index(&ctx.keys)?).await
+}
+
+/// How the users of a page are shown to others. Users that are not there are left out.
+///
+/// # Errors
+/// If the database does not answer.
+pub async fn display_names(tx: &Tx, ids: &[UserId]) -> Result<HashMap<UserId, String>> {
+    store::display_names(tx, ids).await
+}
+
+/// The caller's account.
+pub(super) async fn get_me(ctx: &Ctx) -> Result<User> {
+    find(&ctx.read(), ctx.user()?.id).await?.ok_or_else(|| Error::new(Reason::Unauthenticated))
+}
+
+/// Renames the caller.
+pub(super) async fn update_me(ctx: &Ctx, display_name: Name) -> Result<User> {
+    let id = ctx.user()?.id;
+    let tx = ctx.begin().await?;
+    let user = store::rename(&tx, id, &display_name).await?;
+    let user = user.ok_or_else(|| Error::new(Reason::Unauthenticated))?;
+    audit::append(ctx, &tx, Entry::new("users.update")).await?;
+    tx.commit().await?;
+    Ok(user)
+}
