@@ -10,6 +10,8 @@ mod m0001_base;
 mod m0002_audit;
 mod m0003_users;
 mod m0006_jobs;
+mod m0007_projects;
+mod m0009_notifications;
 
 /// Every migration, in order.
 pub struct Migrator;
@@ -22,6 +24,8 @@ impl MigratorTrait for Migrator {
             Box::new(m0002_audit::Migration),
             Box::new(m0003_users::Migration),
             Box::new(m0006_jobs::Migration),
+            Box::new(m0007_projects::Migration),
+            Box::new(m0009_notifications::Migration),
         ]
     }
 }

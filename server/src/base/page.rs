@@ -83,12 +83,7 @@ impl<T> Page<T> {
         let more = items.len() > size;
         items.truncate(size);
         let next = match items.last() {
-            Some(last) if more => {
-                let key = key(last);
-                let mut bytes = authenticate(ctx, scope, &key)?.to_vec();
-                bytes.extend_from_slice(&key);
-                URL_SAFE_NO_PAD.encode(bytes)
-            }
+            Some(last) if more => token(ctx, scope, &key(last))?,
             _ => String::new(),
         };
         Ok(Self { items, next })
@@ -99,6 +94,17 @@ impl<T> Page<T> {
     pub fn map<U>(self, f: impl FnMut(T) -> U) -> Page<U> {
         Page { items: self.items.into_iter().map(f).collect(), next: self.next }
     }
+}
+
+/// The token that continues the list `scope` after the item whose key is `key`: for lists that know where
+/// they end without reading one item more.
+///
+/// # Errors
+/// `INTERNAL` if the token's key cannot be derived.
+pub fn token(ctx: &Ctx, scope: &str, key: &[u8]) -> Result<String> {
+    let mut bytes = authenticate(ctx, scope, key)?.to_vec();
+    bytes.extend_from_slice(key);
+    Ok(URL_SAFE_NO_PAD.encode(bytes))
 }
 
 fn authenticate(ctx: &Ctx, scope: &str, key: &[u8]) -> Result<[u8; TAG_LEN]> {

@@ -5,3 +5,4 @@ pub mod access;
 pub mod audit;
 pub mod jobs;
 pub mod users;
+pub mod projects;

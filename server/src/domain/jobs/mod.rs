@@ -20,6 +20,7 @@ pub use model::{
     Progress, SyncOutcome, Tally, VerifyFile, VerifyOutcome, Work,
 };
 pub use ops::enqueue;
+pub use store::find;
 
 use crate::base::{ids::JobId, signal::Topic};
 

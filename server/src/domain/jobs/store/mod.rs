@@ -9,7 +9,8 @@ mod read;
 use sea_orm::{ConnectionTrait as _, ExecResult, FromQueryResult, Statement, Value};
 
 pub(super) use queue::{QueuedJob, active_with_key, cancel, has_queued, insert, lock_key, raise_priority};
-pub(super) use read::{find, list};
+pub use read::find;
+pub(super) use read::list;
 
 use crate::base::{db::Tx, error::Result};
 

@@ -71,7 +71,10 @@ pub(super) async fn select(tx: &Tx, condition: &str, values: Vec<Value>) -> Resu
 }
 
 /// A job.
-pub(in crate::domain::jobs) async fn find(tx: &Tx, id: JobId) -> Result<Option<Job>> {
+///
+/// # Errors
+/// If the database does not answer.
+pub async fn find(tx: &Tx, id: JobId) -> Result<Option<Job>> {
     Ok(select(tx, "j.id = $1", vec![id.into()]).await?.pop())
 }
 

@@ -1,0 +1,125 @@
+//! Reads mirrors: what strangers committed, fetched by a worker.
+//!
+//! Only the object database of a mirror is opened. Its refs, configuration, hooks, replacements and
+//! alternates are never looked at: which commit is read comes from the project's row. The path of a
+//! mirror is made of the project's identifier alone, and a name inside a tree is compared with what was
+//! asked for, never given to the file system.
+
+mod directory;
+mod file;
+mod objects;
+#[cfg(test)]
+mod tests;
+mod tree;
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+pub use file::{CHUNK_BYTES_MAX, FileContent};
+use objects::Objects;
+pub use tree::{Cursor, Entries};
+
+use super::model::CommitId;
+use crate::base::{
+    error::{Error, Reason, Result},
+    ids::ProjectId,
+    task::Tasks,
+};
+
+/// The largest file that is shown.
+pub const FILE_BYTES_MAX: u64 = 50 * 1024 * 1024;
+/// Memory that all reads may take at a time, in KiB.
+const MEMORY_KIB_MAX: u32 = 256 * 1024;
+/// Memory that is set aside for walking trees, in KiB.
+const WALK_KIB: u32 = 12 * 1024;
+/// How long a read waits for memory.
+const MEMORY_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// The mirrors of this server.
+#[derive(Clone)]
+pub struct Mirrors {
+    repos: PathBuf,
+    tasks: Tasks,
+    memory: Arc<Semaphore>,
+}
+
+/// Memory that a read holds until it is dropped.
+pub struct Memory(#[expect(dead_code, reason = "held, never read")] OwnedSemaphorePermit);
+
+impl Mirrors {
+    /// The mirrors below the directory `repos`.
+    #[must_use]
+    pub fn new(repos: PathBuf, tasks: Tasks) -> Self {
+        Self { repos, tasks, memory: Arc::new(Semaphore::new(MEMORY_KIB_MAX as usize)) }
+    }
+
+    /// The entries of a directory of `commit`; at most `wanted`, after `cursor`.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` if there is no such commit or directory, `REPOSITORY_REJECTED` if the objects are not
+    /// sound, `OVERLOADED` if too much is being read.
+    pub async fn list(&self, project: ProjectId, commit: CommitId, listing: Listing) -> Result<Entries> {
+        let memory = self.reserve(WALK_KIB).await?;
+        self.read(project, move |objects| {
+            let entries = tree::list(objects, commit, &listing);
+            drop(memory);
+            entries
+        })
+        .await
+    }
+
+    /// The file `path` of `commit`.
+    ///
+    /// # Errors
+    /// As [`Mirrors::list`]; `INVALID_PATH` if it is a directory, a submodule, or larger than
+    /// [`FILE_BYTES_MAX`].
+    pub async fn file(
+        &self,
+        project: ProjectId,
+        commit: CommitId,
+        path: Vec<String>,
+    ) -> Result<(FileContent, Memory)> {
+        let walk = self.reserve(WALK_KIB).await?;
+        let place = self
+            .read(project, move |objects| {
+                let place = file::find(objects, commit, &path);
+                drop(walk);
+                place
+            })
+            .await?;
+        let memory = self.reserve(u32::try_from(place.size / 1024).unwrap_or(u32::MAX) + 1).await?;
+        let content = self.read(project, move |objects| file::load(objects, place)).await?;
+        Ok((content, memory))
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        project: ProjectId,
+        read: impl FnOnce(&Objects) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let repos = self.repos.clone();
+        self.tasks.blocking(move || read(&Objects::open(&directory::objects_of(&repos, project)?)?)).await?
+    }
+
+    async fn reserve(&self, kib: u32) -> Result<Memory> {
+        let permits = self.memory.clone().acquire_many_owned(kib.min(MEMORY_KIB_MAX));
+        match tokio::time::timeout(MEMORY_WAIT_MAX, permits).await {
+            Ok(permit) => Ok(Memory(permit.map_err(Error::internal)?)),
+            Err(_) => Err(Error::new(Reason::Overloaded).retry_after(Duration::from_secs(1))),
+        }
+    }
+}
+
+/// Which entries are wanted.
+#[derive(Clone, Debug)]
+pub struct Listing {
+    /// The names along the path of the directory; none for the root.
+    pub directory: Vec<String>,
+    /// Whether to list everything below that is not a directory.
+    pub recursive: bool,
+    /// The most entries wanted.
+    pub wanted: usize,
+    /// Where the previous page ended.
+    pub cursor: Option<Cursor>,
+}

@@ -1,0 +1,53 @@
+//! Queues a sync of a mirror.
+
+use uuid::Uuid;
+
+use super::require;
+use crate::{
+    base::{
+        ctx::Ctx,
+        error::{Error, Reason, Result},
+        idempotency,
+        ids::ProjectId,
+    },
+    domain::{
+        access::Permission,
+        audit::{self, Entry},
+        jobs::{self, Job, NewJob, OnConflict, Priority, Work},
+    },
+};
+
+/// At most one job at a time works on a mirror.
+pub fn concurrency_key(project: ProjectId) -> String {
+    format!("mirror:{project}")
+}
+
+/// Queues a sync, or returns the one that waits already.
+pub async fn sync(ctx: &Ctx, project: ProjectId, idempotency_key: Uuid) -> Result<Job> {
+    let tx = ctx.begin().await?;
+    let (project, grant) = require(ctx, &tx, project, Permission::SyncRepository).await?;
+    let link = project.link.ok_or_else(|| Error::new(Reason::RepositoryNotReady))?;
+    let job = NewJob {
+        work: Work::RepoSync {
+            project: project.id,
+            url: link.url,
+            quota_bytes: ctx.config.limits.mirror_bytes_max,
+        },
+        team: project.team,
+        project: Some(project.id),
+        priority: Priority::Interactive,
+        concurrency_key: Some(concurrency_key(project.id)),
+        on_conflict: OnConflict::Coalesce,
+        requested_by: grant.user(),
+    };
+    let job = jobs::enqueue(ctx, &tx, job).await?;
+    let request = [project.id.to_string()];
+    let earlier = idempotency::claim(ctx, &tx, idempotency_key, &[&request[0]], job.id.0).await?;
+    if let Some(earlier) = earlier {
+        return jobs::find(&tx, earlier.into()).await?.ok_or_else(Error::not_found);
+    }
+    let entry = Entry::new("repository.sync_requested").team(project.team).project(project.id);
+    audit::append(ctx, &tx, entry.subject(job.id.0)).await?;
+    tx.commit().await?;
+    Ok(job)
+}
