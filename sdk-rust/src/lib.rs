@@ -11,6 +11,8 @@ mod clock;
 mod device_key;
 mod entropy;
 mod error;
+#[cfg(test)]
+mod fake_server;
 pub mod keychain;
 pub mod page;
 mod secret;

@@ -6,6 +6,8 @@
 
 mod blob;
 pub(crate) mod lock;
+#[cfg(test)]
+mod tests;
 
 use std::{
     sync::{Arc, Mutex, MutexGuard as StateGuard, PoisonError},
