@@ -154,10 +154,16 @@ impl Error {
             .map(str::to_owned);
         let reason = reason_of(status);
         let kind = match reason {
-            Some(reason) => kind_of_reason(reason, status, correlation_id.as_deref()),
+            Some(reason) => kind_of_reason(reason, Some(status), correlation_id.as_deref()),
             None => kind_of_code(status, correlation_id.as_deref()),
         };
         Self(Arc::new(Details { kind, reason, correlation_id, sentence: None }))
+    }
+
+    /// What a job failed for.
+    pub(crate) fn from_reason(reason: ErrorReason) -> Self {
+        let kind = kind_of_reason(reason, None, None);
+        Self(Arc::new(Details { kind, reason: Some(reason), correlation_id: None, sentence: None }))
     }
 
     /// What kind of failure it is.
@@ -279,7 +285,8 @@ pub(crate) fn retry_delay(status: &Status) -> Option<Duration> {
     status.get_details_retry_info().and_then(|info| info.retry_delay)
 }
 
-fn kind_of_reason(reason: ErrorReason, status: &Status, correlation_id: Option<&str>) -> ErrorKind {
+/// `status` holds the details of the reason, if a call failed for it.
+fn kind_of_reason(reason: ErrorReason, status: Option<&Status>, correlation_id: Option<&str>) -> ErrorKind {
     use ErrorReason as R;
     match reason {
         R::Unavailable | R::Overloaded | R::RepositoryUnreachable => ErrorKind::Unavailable,
@@ -293,7 +300,9 @@ fn kind_of_reason(reason: ErrorReason, status: &Status, correlation_id: Option<&
         | R::RepositoryRejected
         | R::InvalidPath
         | R::InvalidManifest
-        | R::BundleTooLarge => ErrorKind::InvalidRequest { fields: violated_fields(status) },
+        | R::BundleTooLarge => {
+            ErrorKind::InvalidRequest { fields: status.map(violated_fields).unwrap_or_default() }
+        }
         R::IdempotencyKeyReused
         | R::AlreadyExists
         | R::Conflict
@@ -307,12 +316,12 @@ fn kind_of_reason(reason: ErrorReason, status: &Status, correlation_id: Option<&
         | R::NotFound
         | R::InvalidPreviewToken
         | R::InvalidWorkerProof => ErrorKind::Forbidden,
-        R::RateLimited => {
-            ErrorKind::RateLimited { retry_after: retry_delay(status).unwrap_or(RETRY_AFTER_DEFAULT) }
-        }
-        R::QuotaExceeded => {
-            ErrorKind::LimitReached { resets_at: retry_delay(status).map(|delay| clock::now() + delay) }
-        }
+        R::RateLimited => ErrorKind::RateLimited {
+            retry_after: status.and_then(retry_delay).unwrap_or(RETRY_AFTER_DEFAULT),
+        },
+        R::QuotaExceeded => ErrorKind::LimitReached {
+            resets_at: status.and_then(retry_delay).map(|delay| clock::now() + delay),
+        },
         R::Cancelled => ErrorKind::Cancelled,
         R::Unspecified | R::Internal | R::Unauthenticated => internal(correlation_id),
     }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::rpc;
 use crate::{
     client::Core,
-    error::{ErrorReason, Result},
+    error::{Error, ErrorReason, Result},
     page::{self, Page, PageRequest},
     watch,
     wire::{self, wire_enum},
@@ -169,6 +169,19 @@ impl Jobs {
 }
 
 impl Job {
+    /// The job, unless it failed or was stopped.
+    ///
+    /// # Errors
+    ///
+    /// What it failed for; `Cancelled` if it was stopped.
+    pub fn into_result(self) -> Result<Self> {
+        match self.state {
+            JobState::Failed => Err(Error::from_reason(self.failure.unwrap_or(ErrorReason::Internal))),
+            JobState::Cancelled => Err(Error::from_reason(ErrorReason::Cancelled)),
+            _ => Ok(self),
+        }
+    }
+
     pub(crate) fn from_wire(job: pb::Job) -> Result<Self> {
         let failure = ErrorReason::try_from(job.failure).unwrap_or(ErrorReason::Internal);
         Ok(Self {
