@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod audit;
+pub mod auth;
 pub mod jobs;
 pub mod users;
 pub mod projects;

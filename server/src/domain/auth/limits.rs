@@ -1,0 +1,72 @@
+//! How often somebody may try. Charged before a password is hashed.
+
+use std::{net::IpAddr, time::Duration};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+
+use crate::{
+    base::{
+        crypto::Purpose,
+        ctx::Ctx,
+        error::{Error, Reason, Result},
+        ids::SessionId,
+        limit::{Claim, Decision, Rule},
+    },
+    domain::users::EmailIndex,
+};
+
+/// Sign-ins to an account from a device that it knows. A budget of its own, so that strangers cannot lock
+/// the owner out.
+const KNOWN_DEVICE: Rule = Rule::new("auth.login.known_device", 10, Duration::from_secs(300));
+/// Sign-ins to an account from all other devices together.
+const UNKNOWN_DEVICES: Rule = Rule::new("auth.login.unknown_devices", 10, Duration::from_secs(300));
+/// Sign-ins from an address.
+const LOGIN_ADDRESS: Rule = Rule::new("auth.login.address", 60, Duration::from_secs(300));
+/// Registrations from an address.
+const REGISTER_ADDRESS: Rule = Rule::new("auth.register.address", 60, Duration::from_secs(3_600));
+/// Exchanges of a session's refresh tokens.
+const REFRESH: Rule = Rule::new("auth.refresh.session", 60, Duration::from_secs(300));
+
+/// Charges a sign-in to `account`; `known_device` is the thumbprint of the proven key if the account knows
+/// that device.
+pub(super) async fn charge_login(ctx: &Ctx, account: EmailIndex, known_device: Option<&str>) -> Result<()> {
+    let account = URL_SAFE_NO_PAD.encode(account);
+    let claim = match known_device {
+        Some(thumbprint) => Claim::new(KNOWN_DEVICE, format_args!("{account}:{thumbprint}")),
+        None => Claim::new(UNKNOWN_DEVICES, account),
+    };
+    charge(ctx, vec![claim, Claim::new(LOGIN_ADDRESS, address(ctx)?)]).await
+}
+
+/// Charges a registration.
+pub(super) async fn charge_register(ctx: &Ctx) -> Result<()> {
+    charge(ctx, vec![Claim::new(REGISTER_ADDRESS, address(ctx)?)]).await
+}
+
+/// Charges an exchange of a refresh token.
+pub(super) async fn charge_refresh(ctx: &Ctx, session: SessionId) -> Result<()> {
+    charge(ctx, vec![Claim::new(REFRESH, session)]).await
+}
+
+async fn charge(ctx: &Ctx, claims: Vec<Claim>) -> Result<()> {
+    if !ctx.config.limits.rate_limits {
+        return Ok(());
+    }
+    match ctx.limiter.decide(&claims).await {
+        Decision::Allowed { .. } => Ok(()),
+        Decision::Denied { rule, retry_after } => {
+            Err(Error::new(Reason::RateLimited).retry_after(retry_after).because(rule.name))
+        }
+    }
+}
+
+/// Stands for the network of the caller: an IPv4 address, or the /64 of an IPv6 address, which one customer
+/// has to itself.
+fn address(ctx: &Ctx) -> Result<String> {
+    let prefix = match ctx.call.address.map(|address| address.to_canonical()) {
+        Some(IpAddr::V4(address)) => address.octets().to_vec(),
+        Some(IpAddr::V6(address)) => address.octets()[..8].to_vec(),
+        None => Vec::new(),
+    };
+    Ok(URL_SAFE_NO_PAD.encode(ctx.keys.mac(Purpose::Address, &prefix)?))
+}

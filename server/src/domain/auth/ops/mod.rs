@@ -1,0 +1,10 @@
+//! What is done to sign in, to stay signed in, and to end it. One use case a file.
+
+pub(super) mod devices;
+pub(super) mod login;
+pub(super) mod refresh;
+pub(super) mod register;
+pub(super) mod sessions;
+mod tokens;
+
+pub(super) use tokens::Tokens;
