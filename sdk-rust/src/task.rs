@@ -17,3 +17,10 @@ pub(crate) fn spawn<T: Send + 'static>(work: impl Future<Output = T> + Send + 's
 pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
     tokio::task::spawn_blocking(work).await.map_err(|_| Error::internal())
 }
+
+/// Drops a value whose destructor blocks, on a thread of its own.
+#[cfg(all(feature = "keychain", target_os = "linux"))]
+pub(crate) fn dispose<T: Send + 'static>(value: T) {
+    // Without a thread the value is dropped here: nothing better is left to do.
+    drop(std::thread::Builder::new().name("hivesync-dispose".to_owned()).spawn(move || drop(value)));
+}

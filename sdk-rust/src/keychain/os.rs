@@ -14,7 +14,10 @@ use crate::{entropy, secret::Secret, task};
 const SERVICE: &str = "dev.hivesync";
 
 /// The Secret Service.
-pub(super) struct OsStore(Arc<CredentialStore>);
+pub(super) struct OsStore {
+    /// Taken out only to be dropped.
+    bus: Option<Arc<CredentialStore>>,
+}
 
 impl OsStore {
     /// Opens the key store if it works. Opening alone succeeds on machines where nothing else does, so a
@@ -22,7 +25,7 @@ impl OsStore {
     pub(super) async fn open() -> Option<Self> {
         let opened = task::blocking(|| Store::new_with_configuration(&HashMap::new()));
         let store = timeout(STORE_DEADLINE, opened).await.ok()?.ok()?.ok()?;
-        let store = Self(store);
+        let store = Self { bus: Some(store) };
         let alive = timeout(STORE_DEADLINE, store.keeps_a_canary()).await.unwrap_or(false);
         alive.then_some(store)
     }
@@ -42,9 +45,9 @@ impl OsStore {
         slot: &str,
         operation: impl FnOnce(&Entry) -> Result<T, KeyringError> + Send + 'static,
     ) -> Result<T, StorageErrorKind> {
-        let (store, slot) = (self.0.clone(), slot.to_owned());
+        let (bus, slot) = (self.bus.clone().ok_or(StorageErrorKind::Unavailable)?, slot.to_owned());
         task::blocking(move || {
-            store.build(SERVICE, &slot, None).and_then(|entry| operation(&entry)).map_err(kind_of)
+            bus.build(SERVICE, &slot, None).and_then(|entry| operation(&entry)).map_err(kind_of)
         })
         .await
         .unwrap_or(Err(StorageErrorKind::Unavailable))
@@ -77,6 +80,13 @@ impl SecretStore for OsStore {
             Err(error) => Err(error),
         })
         .await
+    }
+}
+
+impl Drop for OsStore {
+    fn drop(&mut self) {
+        // Taking leave of the bus blocks, which a thread of the runtime must not do.
+        task::dispose(self.bus.take());
     }
 }
 

