@@ -5,5 +5,6 @@ pub mod access;
 pub mod audit;
 pub mod auth;
 pub mod jobs;
-pub mod users;
+pub mod notifications;
 pub mod projects;
+pub mod users;

@@ -20,7 +20,7 @@ use crate::base::{
 };
 
 /// Raised when sessions were ended.
-pub(super) const TOPIC: Topic = Topic::all("auth.revoked");
+pub const TOPIC: Topic = Topic::all("auth.revoked");
 /// How often the rows are looked into without a wake-up.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long the transaction that ends a session can take to become visible.

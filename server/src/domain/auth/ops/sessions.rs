@@ -6,7 +6,7 @@ use crate::{
     base::{
         ctx::Ctx,
         db::Tx,
-        error::{Error, Result},
+        error::{Error, Reason, Result},
         ids::{DeviceId, SessionId},
         page::{Page, PageRequest},
     },
@@ -74,4 +74,16 @@ pub(super) async fn end(ctx: &Ctx, tx: Tx, which: Ending, entry: Entry) -> Resul
     tx.commit().await?;
     ctx.ports.get::<AccessTokens>()?.revocations().add(&ended, now);
     Ok(())
+}
+
+/// Requires that the caller's session goes on: for a call that lasts longer than its access token.
+///
+/// # Errors
+/// `SESSION_ENDED` if the session was ended or has expired.
+pub async fn require_live_session(ctx: &Ctx) -> Result<()> {
+    let session = sessions::find(&ctx.read(), ctx.user()?.session).await?;
+    match session {
+        Some(session) if session.is_live(ctx.clock.now()) => Ok(()),
+        _ => Err(Error::new(Reason::SessionEnded)),
+    }
 }

@@ -1,0 +1,81 @@
+//! What happens elsewhere, told to those whom it concerns.
+
+use async_trait::async_trait;
+
+use super::{
+    model::{Kind, News},
+    ops::tell,
+};
+use crate::{
+    base::{ctx::Ctx, db::Tx, error::Result, outbox::Handler},
+    domain::{
+        auth::{DeviceAdded, RefreshReused},
+        projects::{RepositorySyncFailed, RepositorySynced},
+    },
+};
+
+/// Tells users about every event that it handles.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Notify;
+
+#[async_trait]
+impl Handler<DeviceAdded> for Notify {
+    async fn handle(&self, ctx: &Ctx, tx: &Tx, event: DeviceAdded) -> Result<()> {
+        let news = News {
+            kind: Kind::DeviceAdded,
+            text: format!("“{}” signed in to your account for the first time.", event.name),
+            team: None,
+            project: None,
+            subject: Some(event.device.0),
+        };
+        tell(ctx, tx, [event.user], &news).await
+    }
+}
+
+#[async_trait]
+impl Handler<RefreshReused> for Notify {
+    async fn handle(&self, ctx: &Ctx, tx: &Tx, event: RefreshReused) -> Result<()> {
+        let news = News {
+            kind: Kind::SessionRevoked,
+            text: "A session of yours was ended, because its token was used twice. If that was not you, \
+                   change your password."
+                .to_owned(),
+            team: None,
+            project: None,
+            subject: Some(event.device.0),
+        };
+        tell(ctx, tx, [event.user], &news).await
+    }
+}
+
+#[async_trait]
+impl Handler<RepositorySynced> for Notify {
+    async fn handle(&self, ctx: &Ctx, tx: &Tx, event: RepositorySynced) -> Result<()> {
+        let news = News {
+            kind: Kind::RepositorySynced,
+            text: format!("The repository of “{}” is up to date.", event.name),
+            team: Some(event.team),
+            project: Some(event.project),
+            subject: Some(event.job.0),
+        };
+        tell(ctx, tx, event.requester, &news).await
+    }
+}
+
+#[async_trait]
+impl Handler<RepositorySyncFailed> for Notify {
+    async fn handle(&self, ctx: &Ctx, tx: &Tx, event: RepositorySyncFailed) -> Result<()> {
+        let text = match event.rejected {
+            true => format!("The repository of “{}” holds something that is not accepted.", event.name),
+            false => format!("The repository of “{}” could not be fetched.", event.name),
+        };
+        let news = News {
+            kind: Kind::RepositorySyncFailed,
+            text,
+            team: Some(event.team),
+            project: Some(event.project),
+            subject: Some(event.job.0),
+        };
+        tell(ctx, tx, event.requester, &news).await
+    }
+}
