@@ -1,0 +1,162 @@
+"""Drives the package against a running server, as a phone would use it.
+
+Usage: drive.py SERVER_URL, with HIVESYNC_EMAIL, HIVESYNC_PASSWORD and HIVESYNC_PREVIEW_TOKEN in the environment,
+optionally HIVESYNC_ROOT_CERTIFICATES (a PEM file). The token must open a preview on every device of the account.
+
+Prints one JSON document and exits with 0 only if signing in, the session (also from a store, in a second client)
+and the preview worked, and what must be refused was refused. Secrets are never printed.
+"""
+
+import asyncio
+import hashlib
+import json
+import os
+import pathlib
+import sys
+import tempfile
+
+from hivesync import (
+    ClientOptions,
+    Credentials,
+    HiveSync,
+    HiveSyncError,
+    Platform,
+    PreviewToken,
+    SecretStore,
+    SignedOutReason,
+    StorageErrorKind,
+    StoreCapabilities,
+    StoreError,
+    check_secret_store,
+)
+
+
+class DictStore(SecretStore):
+    """Keeps secrets in memory, to be handed from one client to the next."""
+
+    def __init__(self):
+        self.slots = {}
+
+    async def load(self, slot):
+        return self.slots.get(slot)
+
+    async def save(self, slot, secret):
+        self.slots[slot] = secret
+
+    async def delete(self, slot):
+        self.slots.pop(slot, None)
+
+
+class BrokenStore(DictStore):
+    """Fails as a store may."""
+
+    async def load(self, slot):
+        raise StoreError.Locked()
+
+
+CAPABILITIES = StoreCapabilities(persistent=True, shared=False)
+
+
+def expect(condition, claim):
+    if not condition:
+        raise AssertionError(claim)
+
+
+async def refused(call, kind):
+    """The error of a call that must fail in this way."""
+    try:
+        await call
+    except kind as error:
+        return error
+    raise AssertionError(f"not refused: {kind.__name__}")
+
+
+async def check_sign_in(options, email, password):
+    """Signs in and comes back with the store; a wrong password and used credentials are refused."""
+    store = DictStore()
+    client = await HiveSync.with_store(options, store, CAPABILITIES)
+    error = await refused(client.account(), HiveSyncError.SignedOut)
+    expect(error.reason == SignedOutReason.NOT_SIGNED_IN, "nobody is signed in at first")
+
+    error = await refused(client.sign_in(Credentials(email, password + "x")), HiveSyncError.Forbidden)
+    expect(error.details.reason == "INVALID_CREDENTIALS", "a wrong password is called so")
+    expect(error.details.correlation_id, "a refusal has a correlation ID")
+    expect(password not in repr(error) + str(error), "an error holds no secret")
+
+    credentials = Credentials(email, password)
+    expect(email not in repr(credentials) and password not in repr(credentials), "credentials show nothing")
+    account = await client.sign_in(credentials)
+    await refused(client.sign_in(credentials), HiveSyncError.InvalidRequest)
+    expect(await client.account() == account, "the session is the one that was started")
+    expect(account.persistent, "the store keeps the session")
+    return account, store
+
+
+async def check_preview(client, token, directory):
+    """Opens a preview, and checks each file by Python's own means."""
+    preview = await client.open_preview(PreviewToken(token))
+    target = directory / "preview"
+    stats = await preview.save_to(str(target))
+    files = preview.files()
+    expect(stats.files == len(files) > 0, "all files were written")
+    for file in files:
+        content = (target / file.path).read_bytes()
+        expect(len(content) == file.size, "a file has its size")
+        expect(hashlib.sha256(content).hexdigest() == file.sha256, "a file has its digest")
+    written = [path for path in target.rglob("*") if path.is_file()]
+    expect(len(written) == len(files), "no other file was written")
+    expect(preview.total_bytes() == stats.bytes, "the sizes add up")
+    entry_point = preview.entry_point()
+    expect(await preview.read(entry_point) == (target / entry_point).read_bytes(), "one file can be read alone")
+
+    await refused(preview.save_to(str(target)), HiveSyncError)
+    altered = token[:-4] + ("AAAA" if token[-4:] != "AAAA" else "BBBB")
+    error = await refused(client.open_preview(PreviewToken(altered)), HiveSyncError.Forbidden)
+    expect(token not in repr(error), "an error holds no token")
+    return {"files": stats.files, "bytes": stats.bytes}
+
+
+async def check_borders(options):
+    """What goes wrong on this side stays typed, and takes no text across."""
+    expect(await check_secret_store(DictStore()) is None, "a store in Python does all that a store must do")
+    broken = await HiveSync.with_store(options, BrokenStore(), CAPABILITIES)
+    error = await refused(broken.account(), HiveSyncError.Storage)
+    expect(error.kind == StorageErrorKind.LOCKED, "the failure of a store keeps its kind")
+
+    client = await HiveSync.in_memory(options)
+    task = asyncio.create_task(client.sign_in(Credentials("nobody@example.org", "x")))
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    expect(task.cancelled(), "a cancelled call ends")
+
+
+async def main(server_url):
+    email, password = os.environ["HIVESYNC_EMAIL"], os.environ["HIVESYNC_PASSWORD"]
+    token = os.environ["HIVESYNC_PREVIEW_TOKEN"]
+    certificates = os.environ.get("HIVESYNC_ROOT_CERTIFICATES")
+    options = ClientOptions(
+        server_url=server_url,
+        device_name="Python driver",
+        platform=Platform.DESKTOP,
+        root_certificates=pathlib.Path(certificates).read_text() if certificates else None,
+    )
+    account, store = await check_sign_in(options, email, password)
+
+    # As after a restart: another client, with the same store.
+    client = await HiveSync.with_store(options, store, CAPABILITIES)
+    expect(await client.account() == account, "the session comes back from the store")
+    with tempfile.TemporaryDirectory() as directory:
+        preview = await check_preview(client, token, pathlib.Path(directory))
+    await check_borders(options)
+
+    await client.sign_out(False)
+    await refused(client.account(), HiveSyncError.SignedOut)
+    expect(not any(slot.startswith("session/") for slot in store.slots), "signing out empties the store")
+    print(json.dumps({"ok": True, "device_id": account.device_id, "preview": preview}))
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    asyncio.run(main(sys.argv[1]))

@@ -1,0 +1,214 @@
+//! Why a call failed: the same thirteen kinds in every language.
+
+use std::time::{Duration, SystemTime};
+
+use hivesync::ErrorKind;
+
+/// Why a call failed. What to do next follows from the kind.
+#[derive(Clone, Debug, thiserror::Error, uniffi::Error)]
+pub enum HiveSyncError {
+    /// The call was cancelled by its caller.
+    #[error("{}", details.text)]
+    Cancelled {
+        /// What all kinds have.
+        details: ErrorDetails,
+    },
+    /// The server could not be reached.
+    #[error("{}", details.text)]
+    Offline {
+        /// What all kinds have.
+        details: ErrorDetails,
+    },
+    /// The answer did not come in time. The call may have taken effect.
+    #[error("{}", details.text)]
+    Timeout {
+        /// What all kinds have.
+        details: ErrorDetails,
+    },
+    /// Nobody is signed in any more.
+    #[error("{}", details.text)]
+    SignedOut {
+        /// How it came to that.
+        reason: SignedOutReason,
+        /// What all kinds have.
+        details: ErrorDetails,
+    },
+    /// It may not be done, or does not exist; the two are not told apart.
+    #[error("{}", details.text)]
+    Forbidden {
+        /// What all kinds have.
+        details: ErrorDetails,
+    },
+    /// A quota of the plan is used up.
+    #[error("{}", details.text)]
+    LimitReached {
+        /// When there is more, if that is known.
+        resets_at: Option<SystemTime>,
+        /// What all kinds have.
+        details: ErrorDetails,
+    },
+    /// Too many calls.
+    #[error("{}", details.text)]
+    RateLimited {
+        /// How long to wait.
+        retry_after: Duration,
+        /// What all kinds have.
+        details: ErrorDetails,
+    },
+    /// The request breaks a rule.
+    #[error("{}", details.text)]
+    InvalidRequest {
+        /// The fields that break it, as far as they are known.
+        fields: Vec<String>,
+        /// What all kinds have.
+        details: ErrorDetails,
+    },
+    /// The state does not allow it, or changed meanwhile.
+    #[error("{}", details.text)]
+    Conflict {
+        /// What all kinds have.
+        details: ErrorDetails,
+    },
+    /// The server cannot do it at the moment.
+    #[error("{}", details.text)]
+    Unavailable {
+        /// What all kinds have.
+        details: ErrorDetails,
+    },
+    /// The secret store or a file could not be used.
+    #[error("{}", details.text)]
+    Storage {
+        /// What failed.
+        kind: StorageErrorKind,
+        /// What all kinds have.
+        details: ErrorDetails,
+    },
+    /// This client is too old, or too new, for the server.
+    #[error("{}", details.text)]
+    UpgradeRequired {
+        /// What all kinds have.
+        details: ErrorDetails,
+    },
+    /// Something failed that should not.
+    #[error("{}", details.text)]
+    Internal {
+        /// What support finds it by.
+        incident: String,
+        /// What all kinds have.
+        details: ErrorDetails,
+    },
+}
+
+/// What errors of all kinds have.
+#[derive(Clone, Debug, uniffi::Record)]
+#[uniffi::export(Debug)]
+pub struct ErrorDetails {
+    /// What to tell the user. Holds no secret, and no text of the server.
+    pub text: String,
+    /// A stable name of the kind, in snake case.
+    pub code: String,
+    /// The server's reason, such as `INVALID_CREDENTIALS`, if it gave one that this client knows.
+    pub reason: Option<String>,
+    /// What the server's operator finds the call by.
+    pub correlation_id: Option<String>,
+}
+
+/// Why nobody is signed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
+pub enum SignedOutReason {
+    /// Nobody has signed in with this client yet, or its user signed out.
+    NotSignedIn,
+    /// The server ended the session: it expired, or was revoked.
+    SessionEnded,
+}
+
+/// What failed about a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
+pub enum StorageErrorKind {
+    /// The store is locked; its user can unlock it.
+    Locked,
+    /// There is no such store, or it did not answer in time.
+    Unavailable,
+    /// What it holds cannot be read.
+    Corrupt,
+    /// A file could not be read or written.
+    File,
+}
+
+impl HiveSyncError {
+    pub(crate) fn internal(incident: String) -> Self {
+        let text = format!("Something went wrong. Report it with the number {incident}.");
+        Self::Internal { incident, details: ErrorDetails::local("internal", text) }
+    }
+
+    pub(crate) fn invalid(field: &str, text: &str) -> Self {
+        let details = ErrorDetails::local("invalid_request", text.to_owned());
+        Self::InvalidRequest { fields: vec![field.to_owned()], details }
+    }
+}
+
+impl ErrorDetails {
+    /// Of an error that did not come from the client.
+    fn local(code: &str, text: String) -> Self {
+        Self { text, code: code.to_owned(), reason: None, correlation_id: None }
+    }
+}
+
+impl From<&hivesync::Error> for ErrorDetails {
+    fn from(error: &hivesync::Error) -> Self {
+        let reason = |reason: hivesync::ErrorReason| {
+            reason.as_str_name().trim_start_matches("ERROR_REASON_").to_owned()
+        };
+        Self {
+            text: error.to_string(),
+            code: error.code().to_owned(),
+            reason: error.reason().map(reason),
+            correlation_id: error.correlation_id().map(str::to_owned),
+        }
+    }
+}
+
+impl From<hivesync::Error> for HiveSyncError {
+    fn from(error: hivesync::Error) -> Self {
+        let details = ErrorDetails::from(&error);
+        match error.kind().clone() {
+            ErrorKind::Cancelled => Self::Cancelled { details },
+            ErrorKind::Offline => Self::Offline { details },
+            ErrorKind::Timeout => Self::Timeout { details },
+            ErrorKind::SignedOut { reason } => Self::SignedOut { reason: reason.into(), details },
+            ErrorKind::Forbidden => Self::Forbidden { details },
+            ErrorKind::LimitReached { resets_at } => {
+                Self::LimitReached { resets_at: resets_at.map(SystemTime::from), details }
+            }
+            ErrorKind::RateLimited { retry_after } => Self::RateLimited { retry_after, details },
+            ErrorKind::InvalidRequest { fields } => Self::InvalidRequest { fields, details },
+            ErrorKind::Conflict => Self::Conflict { details },
+            ErrorKind::Unavailable => Self::Unavailable { details },
+            ErrorKind::Storage { kind } => Self::Storage { kind: kind.into(), details },
+            ErrorKind::UpgradeRequired => Self::UpgradeRequired { details },
+            ErrorKind::Internal { incident } => Self::Internal { incident, details },
+            // The list is closed; a kind that was added to it belongs in this match.
+            _ => Self::internal(error.code().to_owned()),
+        }
+    }
+}
+
+impl From<hivesync::SignedOutReason> for SignedOutReason {
+    fn from(reason: hivesync::SignedOutReason) -> Self {
+        match reason {
+            hivesync::SignedOutReason::NotSignedIn => Self::NotSignedIn,
+            _ => Self::SessionEnded,
+        }
+    }
+}
+
+impl From<hivesync::StorageErrorKind> for StorageErrorKind {
+    fn from(kind: hivesync::StorageErrorKind) -> Self {
+        match kind {
+            hivesync::StorageErrorKind::Locked => Self::Locked,
+            hivesync::StorageErrorKind::Corrupt => Self::Corrupt,
+            hivesync::StorageErrorKind::File => Self::File,
+            _ => Self::Unavailable,
+        }
+    }
+}

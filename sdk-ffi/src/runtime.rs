@@ -1,0 +1,122 @@
+//! The runtime on which every exported call runs.
+
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a panic has no error of the client that could name the incident"
+)]
+
+use std::{
+    future::Future,
+    panic,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio_util::task::AbortOnDropHandle;
+use uuid::Uuid;
+
+use crate::error::HiveSyncError;
+
+/// Two carry hundreds of calls, which mostly wait, and cost a phone little memory.
+const WORKER_THREADS: usize = 2;
+/// How long the threads get to end.
+const SHUTDOWN: Duration = Duration::from_secs(2);
+
+/// Started by the first call.
+static RUNTIME: Mutex<Option<Runtime>> = Mutex::new(None);
+
+/// Aborts all calls and waits until no thread of this library runs any more, two seconds at the most. A
+/// later call starts them anew.
+///
+/// To be called before an interpreter goes away: a thread that returns into it then takes the process down.
+#[uniffi::export]
+pub fn shut_down() {
+    let runtime = lock().take();
+    if let Some(runtime) = runtime {
+        runtime.shutdown_timeout(SHUTDOWN);
+    }
+}
+
+fn lock() -> MutexGuard<'static, Option<Runtime>> {
+    RUNTIME.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn handle() -> std::io::Result<Handle> {
+    let mut runtime = lock();
+    if let Some(runtime) = runtime.as_ref() {
+        return Ok(runtime.handle().clone());
+    }
+    let started = start()?;
+    let handle = started.handle().clone();
+    *runtime = Some(started);
+    Ok(handle)
+}
+
+fn start() -> std::io::Result<Runtime> {
+    // The text of a panic may hold anything, and the default hook prints it.
+    panic::set_hook(Box::new(|info| {
+        let location = info.location().map(ToString::to_string);
+        tracing::error!(location = location.as_deref().unwrap_or("unknown"), "panic");
+    }));
+    Builder::new_multi_thread().worker_threads(WORKER_THREADS).thread_name("hivesync").enable_all().build()
+}
+
+/// Runs a call to its end, or until the returned future is dropped.
+///
+/// # Errors
+/// What the call fails with; `Internal` if it panics.
+pub(crate) async fn run<T: Send + 'static>(
+    call: impl Future<Output = hivesync::Result<T>> + Send + 'static,
+) -> Result<T, HiveSyncError> {
+    let task = AbortOnDropHandle::new(handle().map_err(|_| internal())?.spawn(call));
+    Ok(task.await.map_err(|_| internal())??)
+}
+
+fn internal() -> HiveSyncError {
+    let incident = Uuid::new_v4().to_string();
+    tracing::error!(incident, "call failed");
+    HiveSyncError::internal(incident)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+    use std::future::pending;
+
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn gives_back_what_the_call_gives() {
+        assert_eq!(run(async { Ok(7) }).await.unwrap(), 7);
+    }
+
+    #[tokio::test]
+    async fn makes_an_incident_of_a_panic() {
+        let error = run::<()>(async { panic!("canary") }).await.unwrap_err();
+        let HiveSyncError::Internal { incident, details } = &error else { panic!("{error:?}") };
+        assert_eq!(incident.len(), 36);
+        assert!(details.text.contains(incident.as_str()));
+        assert!(!format!("{error:?}").contains("canary"));
+    }
+
+    #[tokio::test]
+    async fn aborts_a_call_that_is_dropped() {
+        let (started, has_started) = oneshot::channel();
+        let (dropped, was_dropped) = oneshot::channel::<()>();
+        let call = run::<()>(async move {
+            started.send(()).ok();
+            // Dropped with the task, which never ends by itself.
+            let _dropped = dropped;
+            pending().await
+        });
+        tokio::select! {
+            _ = call => panic!("it never ends"),
+            started = has_started => started.unwrap(),
+        }
+        assert!(was_dropped.await.is_err());
+    }
+}
