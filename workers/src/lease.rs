@@ -152,3 +152,128 @@ impl Lease {
         now.saturating_duration_since(self.renewed_at) >= self.ttl - margin
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
+    use super::{Action, Event, Lease, LeaseToken};
+
+    const TTL: Duration = Duration::from_secs(12);
+    const GRACE: Duration = Duration::from_secs(5);
+    const WITH_RESULT: Event = Event::Ended { has_result: true };
+    const WITHOUT: Event = Event::Ended { has_result: false };
+    const CANCEL: Event = Event::CancelAsked { grace: GRACE };
+    const KILL: Option<Action> = Some(Action::Stop { grace: Duration::ZERO });
+    const STOP: Option<Action> = Some(Action::Stop { grace: GRACE });
+
+    #[test]
+    fn follows_each_course() {
+        let courses: [&[(Event, Option<Action>)]; 9] = [
+            &[(WITH_RESULT, Some(Action::Commit)), (CANCEL, None), (Event::DrainEnded, None)],
+            &[(CANCEL, STOP), (CANCEL, None), (WITHOUT, Some(Action::CommitCancelled))],
+            // A result that was reached nevertheless is true, and is told.
+            &[(CANCEL, STOP), (WITH_RESULT, Some(Action::Commit))],
+            &[(Event::Lost, KILL), (Event::Lost, None), (CANCEL, None), (WITH_RESULT, Some(Action::Drop))],
+            &[(CANCEL, STOP), (Event::Lost, KILL), (WITHOUT, Some(Action::Drop))],
+            &[(WITH_RESULT, Some(Action::Commit)), (Event::Lost, Some(Action::Drop)), (Event::Lost, None)],
+            &[
+                (Event::DrainEnded, Some(Action::Stop { grace: Duration::from_secs(2) })),
+                (WITHOUT, Some(Action::Release)),
+            ],
+            &[(Event::DrainEnded, Some(Action::Stop { grace: Duration::from_secs(2) })), (Event::Lost, KILL)],
+            &[(WITHOUT, Some(Action::Commit)), (WITHOUT, None)],
+        ];
+        for course in courses {
+            let now = Instant::now();
+            let mut lease = Lease::new(TTL, now);
+            for (event, expected) in course {
+                assert_eq!(lease.step(*event, now), *expected, "{event:?} of {course:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn ends_its_own_job_two_seconds_before_another_may_have_it() {
+        let start = Instant::now();
+        let mut lease = Lease::new(TTL, start);
+        let renewed_at = start + Duration::from_secs(3);
+        assert_eq!(lease.step(Event::Renewed { sent_at: renewed_at }, start + Duration::from_secs(4)), None);
+        // An answer that was late counts from when its beat was sent, and never backwards.
+        assert_eq!(lease.step(Event::Renewed { sent_at: start }, start + Duration::from_secs(5)), None);
+        let deadline = renewed_at + TTL - Duration::from_secs(2);
+        assert_eq!(lease.step(Event::Tick, deadline - Duration::from_millis(1)), None);
+        assert_eq!(lease.step(Event::Tick, deadline), KILL);
+        assert_eq!(lease.step(Event::Tick, deadline), None);
+        assert_eq!(lease.step(WITHOUT, deadline), Some(Action::Release));
+    }
+
+    #[test]
+    fn does_not_let_a_grace_outlive_the_lease() {
+        let start = Instant::now();
+        let mut lease = Lease::new(TTL, start);
+        assert_eq!(lease.step(CANCEL, start), STOP);
+        assert_eq!(lease.step(Event::Tick, start + TTL), KILL);
+    }
+
+    /// Whatever happens in whatever order: nothing is reported twice or after the lease was lost, and no
+    /// job runs on past its lease.
+    #[test]
+    fn keeps_its_promises_in_any_order() {
+        let mut seed: u64 = 0x9e37_79b9_7f4a_7c15;
+        let mut next = move |limit: u64| {
+            // xorshift64 (Marsaglia 2003).
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            seed % limit
+        };
+        for _ in 0..20_000 {
+            let start = Instant::now();
+            let mut now = start;
+            let mut lease = Lease::new(TTL, now);
+            let (mut reports, mut is_lost, mut is_stopped, mut renewed_at) = (0, false, false, start);
+            for _ in 0..12 {
+                now += Duration::from_millis(next(4000));
+                let event = match next(7) {
+                    0 => CANCEL,
+                    1 => Event::Lost,
+                    2 => Event::DrainEnded,
+                    3 => WITH_RESULT,
+                    4 => WITHOUT,
+                    5 => Event::Renewed { sent_at: now },
+                    _ => Event::Tick,
+                };
+                if let Event::Renewed { sent_at } = event {
+                    renewed_at = sent_at;
+                }
+                let was_executing = lease.is_executing();
+                is_lost |= event == Event::Lost;
+                match lease.step(event, now) {
+                    Some(Action::Commit | Action::CommitCancelled | Action::Release) => {
+                        assert!(was_executing && !is_lost);
+                        reports += 1;
+                    }
+                    Some(Action::Stop { .. }) => is_stopped = true,
+                    Some(Action::Drop) => assert!(is_lost),
+                    None => {}
+                }
+                assert!(reports <= 1);
+                if event == Event::Tick && now >= renewed_at + TTL {
+                    assert!(!lease.is_executing() || is_stopped);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn has_a_token_that_no_log_shows() {
+        assert!(LeaseToken::from_wire(&[1; 15]).is_none() && LeaseToken::from_wire(&[]).is_none());
+        let token = LeaseToken::from_wire(&[7; 16]).unwrap();
+        assert_eq!((token.to_wire(), format!("{token:?}")), (vec![7; 16], "LeaseToken(..)".to_owned()));
+    }
+}

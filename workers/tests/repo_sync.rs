@@ -12,10 +12,14 @@ use std::{
 
 use hivesync_proto::{
     repository_url::UrlPolicy,
-    v1::{ErrorReason, FailureClass, JobProgress, RepoSyncResult, RepoSyncWork},
+    v1::{
+        CleanupResult, CleanupWork, ErrorReason, FailureClass, JobPhase, JobProgress, RepoSyncResult,
+        RepoSyncWork,
+    },
 };
 use hivesync_workers::{
-    kinds::{JobContext, JobError, ProgressSink, repo_sync},
+    git::mirror::Mirror,
+    kinds::{JobContext, JobError, ProgressSink, cleanup, repo_sync},
     sandbox::stop::{self, StopSender},
 };
 use tempfile::TempDir;
@@ -144,4 +148,344 @@ async fn mirrors_branches_and_tags_and_then_only_what_changed() {
     assert_eq!((third.objects_received, third.unchanged), (3, false));
     assert_eq!(bench.mirror_state().0, bench.git(&["for-each-ref", "refs/heads", "refs/tags"]));
     assert!(!bench.progress.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn follows_forced_pushes_and_deletions() {
+    let bench = Bench::new();
+    bench.git(&["branch", "doomed"]);
+    bench.git(&["tag", "moved"]);
+    // A branch that becomes a directory of branches.
+    bench.git(&["branch", "dir"]);
+    bench.sync(1).await.unwrap();
+    bench.git(&["branch", "-D", "doomed", "dir"]);
+    bench.git(&["branch", "dir/leaf"]);
+    bench.git(&["commit", "-q", "--amend", "-m", "rewritten"]);
+    bench.git(&["tag", "-f", "moved"]);
+    bench.git(&["update-ref", "refs/heads/-x/ünïcode", "HEAD"]);
+    bench.git(&["symbolic-ref", "HEAD", "refs/heads/-x/ünïcode"]);
+    bench.git(&["branch", "-D", "trunk"]);
+    let result = bench.sync(2).await.unwrap();
+    assert_eq!((result.default_branch.as_str(), result.ref_count), ("-x/ünïcode", 3));
+    let (refs, head) = bench.mirror_state();
+    assert_eq!(refs, bench.git(&["for-each-ref"]));
+    assert_eq!(head, "refs/heads/-x/ünïcode");
+}
+
+#[tokio::test]
+async fn mirrors_an_empty_repository_and_one_that_became_empty() {
+    let bench = Bench::new();
+    fs::remove_dir_all(bench.source()).unwrap();
+    fs::create_dir(bench.source()).unwrap();
+    bench.git(&["init", "-q", "-b", "trunk", "."]);
+    let empty = bench.sync(1).await.unwrap();
+    assert_eq!((empty.default_branch.as_str(), empty.head_commit.as_str(), empty.ref_count), ("", "", 0));
+    bench.commit("one.txt", "one");
+    assert_eq!(bench.sync(2).await.unwrap().ref_count, 1);
+    bench.git(&["update-ref", "-d", "refs/heads/trunk"]);
+    assert_eq!(bench.sync(3).await.unwrap().ref_count, 0);
+    assert_eq!(bench.mirror_state().0, "");
+    assert!(bench.sync(4).await.unwrap().unchanged);
+}
+
+#[tokio::test]
+async fn runs_nothing_that_a_repository_brings_along() {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    let bench = Bench::new();
+    let canary = bench.dir.path().join("canary");
+    let trap = bench.dir.path().join("trap");
+    fs::write(&trap, format!("#!/bin/sh\ntouch {}\nexec \"$@\"\n", canary.display())).unwrap();
+    fs::set_permissions(&trap, fs::Permissions::from_mode(0o755)).unwrap();
+    symlink("/etc/passwd", bench.source().join("link")).unwrap();
+    fs::write(
+        bench.source().join(".gitmodules"),
+        "[submodule \"s\"]\n\tpath = s\n\turl = https://example.com/s\n\tupdate = checkout\n",
+    )
+    .unwrap();
+    bench.git(&["add", "-A"]);
+    bench.git(&["commit", "-q", "-m", "links"]);
+    let hooks = bench.source().join(".git/hooks");
+    fs::create_dir_all(&hooks).unwrap();
+    for hook in
+        ["post-upload-pack", "pre-auto-gc", "reference-transaction", "post-checkout", "fsmonitor-watchman"]
+    {
+        fs::copy(&trap, hooks.join(hook)).unwrap();
+    }
+    let trap = trap.to_str().unwrap();
+    for key in [
+        "uploadpack.packObjectsHook",
+        "core.fsmonitor",
+        "core.alternateRefsCommand",
+        "core.sshCommand",
+        "core.pager",
+    ] {
+        git_in(&bench.source(), &["config", key, trap]);
+    }
+    bench.sync(1).await.unwrap();
+    assert!(!canary.exists());
+    bench.mirror_state();
+    let entries: Vec<_> =
+        fs::read_dir(bench.mirror()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(!entries.iter().any(|name| name == "hooks" || name == "link"), "{entries:?}");
+    assert_eq!(fs::read_dir(bench.data_dir().join("tmp")).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn refuses_objects_that_would_harm_a_checkout() {
+    let bench = Bench::new();
+    bench.sync(1).await.unwrap();
+    let before = bench.mirror_state();
+    let blob = bench.git(&["hash-object", "-w", "one.txt"]);
+    let tree = bench.dir.path().join("tree");
+    fs::write(&tree, format!("100644 blob {blob}\t.git\n")).unwrap();
+    let script = format!("git mktree < {}", tree.display());
+    let output = Command::new("sh").args(["-c", &script]).current_dir(bench.source()).output().unwrap();
+    let tree = String::from_utf8(output.stdout).unwrap();
+    let commit = bench.git(&["commit-tree", "-m", "evil", tree.trim()]);
+    bench.git(&["update-ref", "refs/heads/evil", &commit]);
+    assert_eq!(reason(bench.sync(2).await), (FailureClass::NonRetryable, ErrorReason::RepositoryRejected));
+    assert_eq!(bench.mirror_state(), before);
+    bench.git(&["update-ref", "-d", "refs/heads/evil"]);
+    bench.commit("two.txt", "two");
+    bench.sync(3).await.unwrap();
+}
+
+#[tokio::test]
+async fn survives_a_broken_source() {
+    let bench = Bench::new();
+    bench.sync(1).await.unwrap();
+    let before = bench.mirror_state();
+    bench.commit("two.txt", "two");
+    bench.git(&["repack", "-adfq"]);
+    let packs = bench.source().join(".git/objects/pack");
+    for entry in fs::read_dir(packs).unwrap().map(Result::unwrap) {
+        use std::os::unix::fs::PermissionsExt as _;
+        if entry.path().extension().is_some_and(|extension| extension == "pack") {
+            fs::set_permissions(entry.path(), fs::Permissions::from_mode(0o600)).unwrap();
+            let mut bytes = fs::read(entry.path()).unwrap();
+            let middle = bytes.len() / 2;
+            bytes[middle..].fill(0xff);
+            fs::write(entry.path(), bytes).unwrap();
+        }
+    }
+    let (_, reason) = reason(bench.sync(2).await);
+    assert!(
+        matches!(reason, ErrorReason::RepositoryRejected | ErrorReason::RepositoryUnreachable),
+        "{reason:?}"
+    );
+    assert_eq!(bench.mirror_state(), before);
+}
+
+/// Bytes that do not compress.
+fn noise(bytes: usize) -> Vec<u8> {
+    let mut seed: u64 = 0x2545_f491_4f6c_dd1d;
+    let word = move || {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        seed
+    };
+    std::iter::repeat_with(word).flat_map(u64::to_le_bytes).take(bytes).collect()
+}
+
+#[tokio::test]
+async fn keeps_to_the_quota() {
+    let bench = Bench::new();
+    bench.sync(1).await.unwrap();
+    let before = bench.mirror_state();
+    for (epoch, bytes, quota_bytes) in [(2, 100_000, 50_000), (3, 4_000_000, 1_000_000)] {
+        fs::write(bench.source().join("big"), noise(bytes)).unwrap();
+        bench.git(&["add", "-A"]);
+        bench.git(&["commit", "-q", "-m", "big"]);
+        let (context, _stop) = bench.context(epoch);
+        let result = repo_sync::run(context, bench.work(quota_bytes)).await;
+        assert_eq!(reason(result), (FailureClass::NonRetryable, ErrorReason::RepositoryRejected), "{bytes}");
+        assert_eq!(bench.mirror_state(), before);
+    }
+    assert!(bench.sync(4).await.unwrap().mirror_bytes > 4_000_000);
+}
+
+#[tokio::test]
+async fn refuses_addresses_and_reports_what_cannot_be_reached() {
+    let bench = Bench::new();
+    for (address, allow_file, expected) in [
+        (
+            "file:///nowhere".to_owned(),
+            false,
+            (FailureClass::NonRetryable, ErrorReason::InvalidRepositoryUrl),
+        ),
+        (
+            "https://localhost/a".to_owned(),
+            true,
+            (FailureClass::NonRetryable, ErrorReason::InvalidRepositoryUrl),
+        ),
+        ("ext::sh".to_owned(), true, (FailureClass::NonRetryable, ErrorReason::InvalidRepositoryUrl)),
+        ("file:///nowhere".to_owned(), true, (FailureClass::AppError, ErrorReason::RepositoryUnreachable)),
+        (
+            "ssh://git@example.com/a".to_owned(),
+            true,
+            (FailureClass::NonRetryable, ErrorReason::RepositoryUnreachable),
+        ),
+        (
+            "https://nowhere.invalid/a".to_owned(),
+            true,
+            (FailureClass::AppError, ErrorReason::RepositoryUnreachable),
+        ),
+    ] {
+        let (mut context, _stop) = bench.context(1);
+        context.url_policy.allow_file = allow_file;
+        let work = RepoSyncWork { repository_url: address.clone(), ..bench.work(QUOTA_BYTES) };
+        let result = repo_sync::run(context, work).await;
+        if let Err(JobError::Failed(failure)) = &result {
+            assert!(!failure.detail.contains("nowhere"), "{}", failure.detail);
+        }
+        assert_eq!(reason(result), expected, "{address}");
+    }
+    let (context, _stop) = bench.context(1);
+    let work = RepoSyncWork { project_id: "../escape".to_owned(), ..bench.work(QUOTA_BYTES) };
+    assert_eq!(
+        reason(repo_sync::run(context, work).await),
+        (FailureClass::NonRetryable, ErrorReason::InvalidRequest)
+    );
+}
+
+#[tokio::test]
+async fn refuses_a_stale_worker() {
+    let bench = Bench::new();
+    bench.sync(5).await.unwrap();
+    let before = bench.mirror_state();
+    bench.commit("two.txt", "two");
+    assert_eq!(bench.sync(4).await, Err(JobError::Superseded));
+    // A newer lease claims the mirror while an older one fetches.
+    let (mut context, _stop) = bench.context(6);
+    let data_dir = bench.data_dir();
+    context.progress = ProgressSink::new(move |progress| {
+        if progress.phase() == JobPhase::Publishing {
+            Mirror::claim(&data_dir, PROJECT.parse().unwrap(), 7).unwrap();
+        }
+    });
+    assert_eq!(repo_sync::run(context, bench.work(QUOTA_BYTES)).await, Err(JobError::Superseded));
+    assert_eq!(bench.mirror_state(), before);
+    bench.sync(7).await.unwrap();
+    assert_ne!(bench.mirror_state(), before);
+}
+
+/// The processes of git that work in this directory.
+fn processes_in(dir: &Path) -> Vec<i32> {
+    let dir = dir.to_str().unwrap();
+    fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| {
+            let entry = entry.ok()?;
+            let line = fs::read(entry.path().join("cmdline")).ok()?;
+            let holds = line.windows(dir.len()).any(|window| window == dir.as_bytes());
+            if holds { entry.file_name().to_str()?.parse().ok() } else { None }
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn survives_the_death_of_git() {
+    let bench = Bench::new();
+    bench.sync(1).await.unwrap();
+    let before = bench.mirror_state();
+    fs::write(bench.source().join("big"), noise(2_000_000)).unwrap();
+    bench.commit("two.txt", "two");
+    let (mut context, _stop) = bench.context(2);
+    let data_dir = bench.data_dir();
+    context.progress = ProgressSink::new(move |progress| {
+        if progress.phase() == JobPhase::Counting {
+            for pid in processes_in(&data_dir) {
+                let _ = Command::new("kill").args(["-9", &pid.to_string()]).status();
+            }
+        }
+    });
+    let killed = repo_sync::run(context, bench.work(QUOTA_BYTES)).await;
+    assert_eq!(reason(killed), (FailureClass::AppError, ErrorReason::RepositoryUnreachable));
+    assert_eq!(bench.mirror_state(), before);
+    assert_eq!(processes_in(&bench.data_dir()), Vec::<i32>::new());
+    bench.sync(3).await.unwrap();
+    assert_eq!(bench.mirror_state().0, bench.git(&["for-each-ref"]));
+}
+
+#[tokio::test]
+async fn sweeps_what_a_dead_worker_left() {
+    let bench = Bench::new();
+    bench.sync(1).await.unwrap();
+    let project = bench.mirror().parent().unwrap().to_owned();
+    fs::create_dir_all(project.join("staging-1/objects/pack")).unwrap();
+    fs::write(project.join(".meta.json.new"), "{").unwrap();
+    fs::write(bench.mirror().join(".HEAD.new"), "ref: ").unwrap();
+    let orphan = bench.mirror().join(format!("objects/pack/pack-{}.pack", "a".repeat(40)));
+    fs::write(&orphan, "PACK").unwrap();
+    let result = bench.sync(2).await.unwrap();
+    assert!(result.unchanged && !orphan.exists());
+    let mut names: Vec<_> = fs::read_dir(&project).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["git", "lock", "meta.json"]);
+    assert!(!bench.mirror().join(".HEAD.new").exists());
+}
+
+#[tokio::test]
+async fn stops_when_asked_and_leaves_nothing() {
+    let bench = Bench::new();
+    let (mut context, sender) = bench.context(1);
+    context.progress = ProgressSink::new(move |progress| {
+        if progress.phase() == JobPhase::Counting {
+            sender.ask(Duration::ZERO);
+        }
+    });
+    assert_eq!(repo_sync::run(context, bench.work(QUOTA_BYTES)).await, Err(JobError::Stopped));
+    assert_eq!(processes_in(&bench.data_dir()), Vec::<i32>::new());
+    assert_eq!(bench.mirror_state().0, "");
+    assert_eq!(fs::read_dir(bench.mirror().parent().unwrap()).unwrap().count(), 3);
+}
+
+#[tokio::test]
+async fn does_not_trust_a_mirror_that_was_tampered_with() {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    let tampers: [fn(&Path); 6] = [
+        |mirror| symlink("/etc/passwd", mirror.join("objects/pack/link")).unwrap(),
+        |mirror| fs::write(mirror.join("objects/info/alternates"), "/etc\n").unwrap(),
+        |mirror| fs::create_dir(mirror.join("hooks")).unwrap(),
+        |mirror| fs::write(mirror.join("refs/heads/loose"), "0".repeat(40)).unwrap(),
+        |mirror| fs::set_permissions(mirror, fs::Permissions::from_mode(0o777)).unwrap(),
+        |mirror| {
+            fs::rename(mirror, mirror.with_extension("moved")).unwrap();
+            symlink("/etc", mirror).unwrap();
+        },
+    ];
+    let bench = Bench::new();
+    bench.sync(1).await.unwrap();
+    let before = bench.mirror_state();
+    for (number, tamper) in tampers.iter().enumerate() {
+        tamper(&bench.mirror());
+        let result = bench.sync(2).await.unwrap();
+        assert!(!result.unchanged, "{number}");
+        assert_eq!(bench.mirror_state(), before, "{number}");
+    }
+    // Configuration is not a reason to fetch again: it is written anew.
+    let configuration = fs::read(bench.mirror().join("config")).unwrap();
+    fs::write(bench.mirror().join("config"), "[hook \"x\"]\n\tcommand = id\n\tevent = post-fetch\n").unwrap();
+    assert!(bench.sync(3).await.unwrap().unchanged);
+    assert_eq!(fs::read(bench.mirror().join("config")).unwrap(), configuration);
+}
+
+#[tokio::test]
+async fn removes_mirrors_once() {
+    use std::os::unix::fs::symlink;
+    let bench = Bench::new();
+    let kept = bench.sync(1).await.unwrap();
+    let other = "0198f000-0000-7000-8000-000000000002";
+    symlink(bench.source(), bench.data_dir().join("repos").join(other)).unwrap();
+    let project_ids =
+        vec![PROJECT.to_owned(), other.to_owned(), "0198f000-0000-7000-8000-000000000003".to_owned()];
+    let clean = || cleanup::run(bench.context(1).0, CleanupWork { project_ids: project_ids.clone() });
+    let result = clean().await.unwrap();
+    assert!(result.mirrors_removed == 2 && result.bytes_freed >= kept.mirror_bytes, "{result:?}");
+    assert!(bench.source().join("one.txt").exists());
+    assert_eq!(clean().await.unwrap(), CleanupResult::default());
+    assert_eq!(fs::read_dir(bench.data_dir().join("repos")).unwrap().count(), 0);
+    let work = CleanupWork { project_ids: vec!["../../source".to_owned()] };
+    assert!(matches!(cleanup::run(bench.context(1).0, work).await, Err(JobError::Failed(_))));
 }

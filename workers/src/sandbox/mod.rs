@@ -11,6 +11,7 @@ pub mod stop;
 mod work_dir;
 
 use std::{
+    convert::Infallible,
     ffi::OsString,
     io,
     path::PathBuf,
@@ -27,7 +28,7 @@ use tokio::{
 use crate::entropy;
 
 pub use self::work_dir::WorkDir;
-use self::{process_tree::ProcessTree, stop::StopSignal};
+use self::{output::Collected, process_tree::ProcessTree, stop::StopSignal};
 
 /// How well this sandbox confines jobs, as told to the server: 3 is a bare subprocess.
 pub const TIER: u32 = 3;
@@ -122,34 +123,53 @@ pub async fn run(
         on_stderr_line,
     );
     tokio::pin!(pipes);
+    let deadline = sleep(command.limits.wall);
+    tokio::pin!(deadline);
 
     let mut stop = stop.clone();
     let mut collected = None;
-    let ending = tokio::select! {
-        status = child.wait() => Ok(status?),
-        failure = async {
-            match (&mut pipes).await {
-                Ok(output) => collected = Some(output),
-                Err(error) => return RunError::from(error),
+    let interrupted = loop {
+        tokio::select! {
+            status = child.wait() => break status.err().map(|error| (error.into(), Duration::ZERO)),
+            result = &mut pipes, if collected.is_none() => {
+                let has_failed = result.is_err();
+                collected = Some(result);
+                if has_failed {
+                    break None;
+                }
             }
-            std::future::pending().await
-        } => Err((failure, Duration::ZERO)),
-        () = sleep(command.limits.wall) => Err((RunError::WallTime, Duration::ZERO)),
-        grace = stop.asked() => Err((RunError::Stopped, grace)),
+            () = &mut deadline => break Some((RunError::WallTime, Duration::ZERO)),
+            grace = stop.asked() => break Some((RunError::Stopped, grace)),
+        }
     };
-    let grace = ending.as_ref().err().map_or(Duration::ZERO, |(_, grace)| *grace);
-    end(&tree, grace, &mut stop).await?;
+    let grace = interrupted.as_ref().map_or(Duration::ZERO, |(_, grace)| *grace);
+    tokio::select! {
+        ended = end(&tree, grace, &mut stop) => ended?,
+        // What has something to say before it ends must not wait for a reader.
+        never = async { drain(&mut pipes, &mut collected).await } => match never {},
+    }
     let status = child.wait().await?;
-    if let Err((error, _)) = ending {
+    if let Some((error, _)) = interrupted {
         return Err(error);
     }
     let collected = match collected {
-        Some(collected) => collected,
+        Some(result) => result?,
         None => {
             timeout(PIPE_CLOSE_LIMIT, pipes).await.map_err(|_| io::Error::other("a pipe stayed open"))??
         }
     };
     Ok(Output { status, stdout: collected.stdout, stderr_tail: collected.stderr_tail })
+}
+
+/// Reads on until the pipes close, then waits for ever.
+async fn drain(
+    pipes: &mut (impl Future<Output = Result<Collected, RunError>> + Unpin),
+    collected: &mut Option<Result<Collected, RunError>>,
+) -> Infallible {
+    if collected.is_none() {
+        *collected = Some(pipes.await);
+    }
+    std::future::pending().await
 }
 
 /// Ends the tree; a shorter grace that is asked for meanwhile takes over.
