@@ -10,6 +10,7 @@ mod m0001_base;
 mod m0002_audit;
 mod m0003_users;
 mod m0004_auth;
+mod m0005_teams;
 mod m0006_jobs;
 mod m0007_projects;
 mod m0009_notifications;
@@ -25,6 +26,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0002_audit::Migration),
             Box::new(m0003_users::Migration),
             Box::new(m0004_auth::Migration),
+            Box::new(m0005_teams::Migration),
             Box::new(m0006_jobs::Migration),
             Box::new(m0007_projects::Migration),
             Box::new(m0009_notifications::Migration),

@@ -1,5 +1,6 @@
-//! What HiveSync does: one slice a noun, ranked. A slice imports `base` and the slices before it in this list,
-//! never one after it; what it needs of a later one it asks through a port that it owns.
+//! What HiveSync does: one slice a noun, ranked: access, audit, jobs, users, auth, teams, projects, previews,
+//! assist, notifications, webhooks, admin. A slice imports `base` and the slices before it, never one after
+//! it; what it needs of a later one it asks through a port that it owns.
 
 pub mod access;
 pub mod audit;
@@ -7,4 +8,5 @@ pub mod auth;
 pub mod jobs;
 pub mod notifications;
 pub mod projects;
+pub mod teams;
 pub mod users;
