@@ -1,0 +1,53 @@
+//! The last word on every answer: the correlation ID is on it, and what the framework said about a bad
+//! message or an unknown method is said in our own words.
+
+use http::{HeaderValue, Response};
+use tonic::{Code, Status, body::Body};
+
+use crate::base::{
+    ctx::CorrelationId,
+    error::{Error, Reason},
+    status::{self, CORRELATION_ID},
+};
+
+/// Makes the answer to a refused call.
+#[must_use]
+pub fn refusal(error: &Error, correlation: &CorrelationId) -> Response<Body> {
+    status::log(error);
+    status::from_error(error, correlation).into_http()
+}
+
+/// Finishes an answer of a service. Answers that our own code made carry the correlation ID already; a
+/// status without one comes from the framework.
+#[must_use]
+pub fn finish(response: Response<Body>, correlation: &CorrelationId) -> Response<Body> {
+    let foreign = Status::from_header_map(response.headers())
+        .filter(|status| status.code() != Code::Ok && !response.headers().contains_key(CORRELATION_ID));
+    if let Some(status) = foreign {
+        return refusal(&translate(&status), correlation);
+    }
+    let mut response = response;
+    if let Ok(value) = HeaderValue::from_str(correlation.as_str()) {
+        response.headers_mut().insert(CORRELATION_ID, value);
+    }
+    response
+}
+
+/// The code of a finished answer, if its status is in the headers already.
+#[must_use]
+pub fn code(response: &Response<Body>) -> Code {
+    Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code())
+}
+
+/// What the framework meant.
+fn translate(status: &Status) -> Error {
+    let reason = match status.code() {
+        // tonic says INTERNAL of bytes that are not the message, and UNIMPLEMENTED of a compression.
+        Code::Internal | Code::Unimplemented | Code::InvalidArgument => Reason::InvalidRequest,
+        Code::OutOfRange | Code::ResourceExhausted => Reason::MessageTooLarge,
+        Code::Cancelled => Reason::Cancelled,
+        Code::DeadlineExceeded => Reason::DeadlineExceeded,
+        _ => Reason::Internal,
+    };
+    Error::new(reason).because(format!("the framework answered {:?}", status.code()))
+}

@@ -1,0 +1,268 @@
+//! What is true of every request, before a service sees it and after it has answered.
+//!
+//! [`Gate`] is the one layer in front of the services, and [`Gate::pass`] reads from top to bottom as the
+//! order of its stages. They are functions in one future rather than a dozen nested layers: the order
+//! stands in one place, and a call costs one allocation instead of one for each.
+
+pub mod answer;
+pub mod authenticate;
+pub mod client_ip;
+pub mod cors;
+pub mod deadline;
+pub mod health;
+pub mod http_endpoints;
+pub mod listen;
+pub mod policy;
+pub mod shed;
+pub mod throttle;
+pub mod tls;
+
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    future::Future,
+    net::{IpAddr, SocketAddr},
+    panic::AssertUnwindSafe,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use authenticate::Authenticator;
+use client_ip::ClientAddress;
+use futures::FutureExt as _;
+use http::{HeaderMap, Request, Response, request::Parts};
+use metrics::{Counter, Histogram};
+use policy::{Listener, Row};
+use shed::Shed;
+use tonic::{Code, body::Body};
+use tower::Service;
+
+use crate::base::{
+    actor::Actor,
+    clock::Stopwatch,
+    ctx::{Base, Call, CorrelationId, Ctx},
+    error::{Error, Reason, Result},
+    status::CORRELATION_ID,
+};
+
+/// Where a connection comes from; `listen` puts it beside every request.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub SocketAddr);
+
+/// What every gate of the server shares.
+#[derive(Clone)]
+pub struct Edge {
+    base: Arc<Base>,
+    client_address: Arc<ClientAddress>,
+    authenticator: Authenticator,
+    shed: Shed,
+}
+
+impl Edge {
+    /// An edge in front of the services that work with `base`.
+    #[must_use]
+    pub fn new(base: Arc<Base>, authenticator: Authenticator) -> Self {
+        let config = &base.config;
+        let client_address = Arc::new(ClientAddress {
+            trusted: config.trusted_proxies.clone(),
+            header: config.forwarded_header,
+        });
+        let shed = Shed::new(config.limits.calls_max);
+        Self { base, client_address, authenticator, shed }
+    }
+
+    /// The gate of one listener, in front of `services`.
+    #[must_use]
+    pub fn gate<S>(&self, listener: Listener, services: S) -> Gate<S> {
+        let served = policy::TABLE.iter().filter(|row| listener.serves(row.audience));
+        let routes = served.map(|row| (row.route, Arc::new(Route::new(row)))).collect();
+        Gate { edge: self.clone(), routes: Arc::new(routes), services }
+    }
+
+    fn correlation(&self, peer: Option<SocketAddr>, headers: &HeaderMap) -> Result<CorrelationId> {
+        let trusted = peer.is_some_and(|peer| self.client_address.trusts(peer.ip()));
+        let sent = headers.get(CORRELATION_ID).filter(|_| trusted).and_then(|value| value.to_str().ok());
+        match sent.and_then(CorrelationId::accept) {
+            Some(correlation) => Ok(correlation),
+            None => CorrelationId::generate(&self.base),
+        }
+    }
+
+    /// The stages that may refuse a call; returns its deadline.
+    async fn admit(
+        &self,
+        row: &'static Row,
+        correlation: &CorrelationId,
+        address: Option<IpAddr>,
+        parts: &mut Parts,
+    ) -> Result<Duration> {
+        let base = &self.base;
+        // A banned address costs nothing but this look.
+        if address.is_some_and(|address| base.config.denied_networks.iter().any(|net| net.contains(&address)))
+        {
+            return Err(Error::new(Reason::PermissionDenied).because("the address is denied"));
+        }
+        let deadline = deadline::clamp(&parts.headers, row.deadline());
+        // Who calls, as far as it can be proved, and whether the policy wants to know more.
+        let identity = self.authenticator.identify(base, row, parts).await?;
+        let call = Call {
+            correlation: correlation.clone(),
+            route: row.route,
+            address,
+            proven_key: identity.proven_key.map(Arc::new),
+            deadline,
+        };
+        let ctx = Ctx::new(base.clone(), identity.actor, call);
+        // All rules that count this call, together.
+        if base.config.limits.rate_limits {
+            throttle::admit(&ctx, row.rate).await?;
+        }
+        parts.extensions.insert(ctx);
+        Ok(deadline)
+    }
+}
+
+/// An RPC that the listener serves, with its counters at hand.
+struct Route {
+    row: &'static Row,
+    served: Counter,
+    seconds: Histogram,
+}
+
+impl Route {
+    fn new(row: &'static Row) -> Self {
+        Self {
+            row,
+            served: metrics::counter!("hivesync_rpc_total", "route" => row.route, "code" => "Ok"),
+            seconds: metrics::histogram!("hivesync_rpc_seconds", "route" => row.route),
+        }
+    }
+
+    fn count(&self, code: Code, took: Duration) {
+        if code == Code::Ok {
+            self.served.increment(1);
+        } else {
+            let code = format!("{code:?}");
+            metrics::counter!("hivesync_rpc_total", "route" => self.row.route, "code" => code).increment(1);
+        }
+        self.seconds.record(took);
+    }
+}
+
+/// Stands in front of the services of one listener.
+#[derive(Clone)]
+pub struct Gate<S> {
+    edge: Edge,
+    routes: Arc<HashMap<&'static str, Arc<Route>>>,
+    services: S,
+}
+
+impl<S> Gate<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    /// Leads a request through every stage, in order.
+    async fn pass(mut self, request: Request<Body>) -> Response<Body> {
+        let watch = Stopwatch::start();
+        let (mut parts, body) = request.into_parts();
+        let peer = parts.extensions.get::<Peer>().map(|peer| peer.0);
+
+        // Every answer carries the ID under which the log knows the call; only a trusted proxy may set it.
+        let correlation = match self.edge.correlation(peer, &parts.headers) {
+            Ok(correlation) => correlation,
+            Err(error) => return answer::refusal(&error, &CorrelationId::unknown()),
+        };
+        // Everything that counts or refuses by address counts the client, not the proxy in front of it.
+        let address = peer.map(|peer| self.edge.client_address.find(peer, &parts.headers));
+
+        let path = parts.uri.path().trim_start_matches('/');
+        let Some(route) = self.routes.get(path).cloned() else {
+            return answer::refusal(&Error::new(Reason::UnknownMethod), &correlation);
+        };
+        let response = match self.edge.admit(route.row, &correlation, address, &mut parts).await {
+            Ok(deadline) => {
+                let request = Request::from_parts(parts, body);
+                self.call(&route, deadline, &correlation, request).await
+            }
+            Err(error) => answer::refusal(&error, &correlation),
+        };
+        let response = answer::finish(response, &correlation);
+
+        // One line and one count for each call, after everything that could still refuse it.
+        let (code, took) = (answer::code(&response), watch.elapsed());
+        route.count(code, took);
+        tracing::debug!(
+            target: "hivesync::access",
+            event = "call.served",
+            correlation_id = %correlation,
+            route = route.row.route,
+            code = ?code,
+            address = address.map(tracing::field::display),
+            micros = took.as_micros() as u64,
+        );
+        response
+    }
+
+    /// Calls the service: at most so many at a time, at most until the deadline, and without a panic that
+    /// leaves the call unanswered.
+    async fn call(
+        &mut self,
+        route: &Route,
+        deadline: Duration,
+        correlation: &CorrelationId,
+        request: Request<Body>,
+    ) -> Response<Body> {
+        let _place = match self.edge.shed.enter() {
+            Ok(place) => place,
+            Err(error) => return answer::refusal(&error, correlation),
+        };
+        let service = AssertUnwindSafe(self.services.call(request)).catch_unwind();
+        let outcome = if route.row.streaming {
+            // The answer is a stream: its beginning is all that is awaited here.
+            Ok(service.await)
+        } else {
+            tokio::time::timeout(deadline, service).await
+        };
+        match outcome {
+            Ok(Ok(Ok(response))) => response,
+            Ok(Ok(Err(never))) => match never {},
+            Ok(Err(_)) => answer::refusal(&Error::internal("a service panicked"), correlation),
+            Err(_) => answer::refusal(&Error::new(Reason::DeadlineExceeded), correlation),
+        }
+    }
+}
+
+impl<S> Service<Request<Body>> for Gate<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.services.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let gate = self.clone();
+        Box::pin(async move { Ok(gate.pass(request).await) })
+    }
+}
+
+/// Whether a call was made by the actor that its audience wants.
+fn permits(row: &Row, actor: &Actor) -> bool {
+    use crate::base::actor::PlatformRole;
+    match row.audience {
+        policy::Audience::Public | policy::Audience::Everywhere => true,
+        policy::Audience::User => matches!(actor, Actor::User(_)),
+        policy::Audience::Operator => {
+            matches!(actor, Actor::User(user) if user.role == PlatformRole::Admin)
+        }
+        policy::Audience::Worker => matches!(actor, Actor::Worker),
+    }
+}

@@ -1,0 +1,209 @@
+//! The policy: ONE table that says of every RPC who may call it and what the edge does with it. An RPC
+//! without a row is refused, and a test holds the table against the contract.
+
+use std::time::Duration;
+
+use crate::domain::access::Permission;
+
+/// Which listener serves the RPC, and whom it wants to know before the call reaches a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// Anybody, on the public listener.
+    Public,
+    /// A signed-in user, on the public listener.
+    User,
+    /// A signed-in operator, on the admin listener.
+    Operator,
+    /// A worker that knows the shared secret, on the worker listener.
+    Worker,
+    /// Anybody, on every listener.
+    Everywhere,
+}
+
+/// How often an RPC may be called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rate {
+    /// Guessing a secret: counted by address, and by the service itself by account.
+    Credentials,
+    /// Reading.
+    Read,
+    /// Changing something.
+    Write,
+    /// Opening a preview.
+    PreviewCreate,
+    /// Syncing a mirror.
+    RepositorySync,
+    /// Opening a preview token.
+    PreviewOpen,
+    /// Not counted: probes, workers and operators are bounded otherwise.
+    Unmetered,
+}
+
+/// What the edge knows about one RPC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// `package.Service/Method`.
+    pub route: &'static str,
+    /// Who may call it.
+    pub audience: Audience,
+    /// What the service demands of the caller in the team that the call is about.
+    pub permission: Option<Permission>,
+    /// How often.
+    pub rate: Rate,
+    /// Whether the caller must prove to hold a device key (RFC 9449).
+    pub device_proof: bool,
+    /// Whether a repeat is harmless, by nature or by an idempotency key.
+    pub idempotent: bool,
+    /// Whether each successful call leaves an audit entry.
+    pub audited: bool,
+    /// Whether the answer is a stream, which has no deadline of its own.
+    pub streaming: bool,
+}
+
+impl Row {
+    const fn new(route: &'static str, audience: Audience, rate: Rate) -> Self {
+        Self {
+            route,
+            audience,
+            permission: None,
+            rate,
+            device_proof: false,
+            idempotent: true,
+            audited: false,
+            streaming: false,
+        }
+    }
+
+    const fn needs(self, permission: Permission) -> Self {
+        Self { permission: Some(permission), ..self }
+    }
+
+    const fn proven(self) -> Self {
+        Self { device_proof: true, ..self }
+    }
+
+    const fn once(self) -> Self {
+        Self { idempotent: false, ..self }
+    }
+
+    const fn audited(self) -> Self {
+        Self { audited: true, ..self }
+    }
+
+    const fn stream(self) -> Self {
+        Self { streaming: true, ..self }
+    }
+
+    /// How long a call may take if the client does not say, and at most if it does.
+    #[must_use]
+    pub const fn deadline(&self) -> Duration {
+        match self.rate {
+            Credentials => Duration::from_secs(20),
+            _ => Duration::from_secs(60),
+        }
+    }
+}
+
+use Audience::{Everywhere, Operator, Public, User, Worker};
+use Rate::{Credentials, PreviewCreate, PreviewOpen, Read, RepositorySync, Unmetered, Write};
+
+/// Every RPC, by service.
+pub const TABLE: &[Row] = &[
+    Row::new("hivesync.v1.AuthService/Register", Public, Credentials).audited(),
+    Row::new("hivesync.v1.AuthService/Login", Public, Credentials).proven().once().audited(),
+    Row::new("hivesync.v1.AuthService/Refresh", Public, Credentials).proven().audited(),
+    Row::new("hivesync.v1.AuthService/Logout", User, Write).audited(),
+    Row::new("hivesync.v1.AuthService/ListSessions", User, Read),
+    Row::new("hivesync.v1.AuthService/RevokeSession", User, Write).audited(),
+    Row::new("hivesync.v1.AuthService/ListDevices", User, Read),
+    Row::new("hivesync.v1.AuthService/RevokeDevice", User, Write).audited(),
+    Row::new("hivesync.v1.UserService/GetMe", User, Read),
+    Row::new("hivesync.v1.UserService/UpdateMe", User, Write).audited(),
+    Row::new("hivesync.v1.TeamService/CreateTeam", User, Write).audited(),
+    Row::new("hivesync.v1.TeamService/GetTeam", User, Read).needs(Permission::ReadTeam),
+    Row::new("hivesync.v1.TeamService/ListTeams", User, Read),
+    Row::new("hivesync.v1.TeamService/ListMembers", User, Read).needs(Permission::ReadTeam),
+    Row::new("hivesync.v1.TeamService/InviteMember", User, Write).needs(Permission::InviteMembers).audited(),
+    Row::new("hivesync.v1.TeamService/ListMyInvitations", User, Read),
+    Row::new("hivesync.v1.TeamService/AcceptInvitation", User, Write).audited(),
+    Row::new("hivesync.v1.TeamService/SetMemberRole", User, Write).needs(Permission::ManageMembers).audited(),
+    Row::new("hivesync.v1.TeamService/RemoveMember", User, Write).needs(Permission::ManageMembers).audited(),
+    Row::new("hivesync.v1.ProjectService/CreateProject", User, Write)
+        .needs(Permission::WriteProject)
+        .audited(),
+    Row::new("hivesync.v1.ProjectService/GetProject", User, Read).needs(Permission::ReadProject),
+    Row::new("hivesync.v1.ProjectService/ListProjects", User, Read).needs(Permission::ReadProject),
+    Row::new("hivesync.v1.ProjectService/LinkRepository", User, Write)
+        .needs(Permission::WriteProject)
+        .audited(),
+    Row::new("hivesync.v1.ProjectService/DeleteProject", User, Write)
+        .needs(Permission::WriteProject)
+        .audited(),
+    Row::new("hivesync.v1.ProjectService/SyncRepository", User, RepositorySync)
+        .needs(Permission::SyncRepository)
+        .audited(),
+    Row::new("hivesync.v1.ProjectService/ListTree", User, Read).needs(Permission::ReadProject),
+    Row::new("hivesync.v1.ProjectService/ReadFile", User, Read).needs(Permission::ReadProject).stream(),
+    Row::new("hivesync.v1.PreviewService/CreatePreview", User, PreviewCreate)
+        .needs(Permission::PublishPreview)
+        .audited(),
+    Row::new("hivesync.v1.PreviewService/FindMissing", User, Read).needs(Permission::PublishPreview),
+    Row::new("hivesync.v1.PreviewService/RequestUploads", User, Write).needs(Permission::PublishPreview),
+    Row::new("hivesync.v1.PreviewService/FinalizePreview", User, Write)
+        .needs(Permission::PublishPreview)
+        .audited(),
+    Row::new("hivesync.v1.PreviewService/IssuePreviewToken", User, Write)
+        .needs(Permission::PublishPreview)
+        .audited(),
+    Row::new("hivesync.v1.PreviewService/GetPreview", User, Read).needs(Permission::ReadPreview),
+    Row::new("hivesync.v1.PreviewService/ListPreviews", User, Read).needs(Permission::ReadPreview),
+    Row::new("hivesync.v1.PreviewService/RevokePreview", User, Write)
+        .needs(Permission::PublishPreview)
+        .audited(),
+    Row::new("hivesync.v1.PreviewService/ResolvePreview", User, PreviewOpen).proven().audited(),
+    Row::new("hivesync.v1.PreviewService/RequestDownloads", User, PreviewOpen).proven().audited(),
+    Row::new("hivesync.v1.JobService/GetJob", User, Read).needs(Permission::ReadJobs),
+    Row::new("hivesync.v1.JobService/ListJobs", User, Read).needs(Permission::ReadJobs),
+    Row::new("hivesync.v1.JobService/WatchJob", User, Read).needs(Permission::ReadJobs).stream(),
+    Row::new("hivesync.v1.JobService/CancelJob", User, Write).needs(Permission::CancelJobs).audited(),
+    Row::new("hivesync.v1.NotificationService/ListNotifications", User, Read),
+    Row::new("hivesync.v1.NotificationService/MarkNotificationsRead", User, Write),
+    Row::new("hivesync.v1.NotificationService/StreamNotifications", User, Read).stream(),
+    Row::new("hivesync.v1.AuditService/ListAuditEntries", Operator, Unmetered).audited(),
+    Row::new("hivesync.v1.AuditService/VerifyAuditLog", Operator, Unmetered).audited(),
+    Row::new("hivesync.v1.AdminService/GetQueueDepth", Operator, Unmetered).audited(),
+    Row::new("hivesync.v1.AdminService/ListWorkers", Operator, Unmetered).audited(),
+    Row::new("hivesync.v1.WorkerService/Session", Worker, Unmetered).once().stream().audited(),
+    Row::new("hivesync.v1.WorkerService/Commit", Worker, Unmetered).audited(),
+    Row::new("hivesync.v1.WorkerService/Release", Worker, Unmetered),
+    Row::new("hivesync.v1.WorkerService/GetServerInfo", Worker, Unmetered),
+    Row::new("grpc.health.v1.Health/Check", Everywhere, Unmetered),
+    Row::new("grpc.health.v1.Health/List", Everywhere, Unmetered),
+    Row::new("grpc.health.v1.Health/Watch", Everywhere, Unmetered).stream(),
+    Row::new("grpc.reflection.v1.ServerReflection/ServerReflectionInfo", Everywhere, Unmetered).stream(),
+];
+
+/// A listener of the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listener {
+    /// For everybody.
+    Public,
+    /// For workers.
+    Worker,
+    /// For operators.
+    Admin,
+}
+
+impl Listener {
+    /// Whether the listener serves RPCs of `audience`.
+    #[must_use]
+    pub fn serves(self, audience: Audience) -> bool {
+        matches!(
+            (self, audience),
+            (_, Everywhere)
+                | (Self::Public, Public | User)
+                | (Self::Worker, Worker)
+                | (Self::Admin, Operator)
+        )
+    }
+}

@@ -1,0 +1,64 @@
+//! Rate limits: every rule that a call is subject to, decided together.
+
+use std::{net::IpAddr, time::Duration};
+
+use crate::{
+    base::{
+        ctx::Ctx,
+        error::{Error, Reason, Result},
+        limit::{Claim, Decision, Rule},
+    },
+    edge::policy::Rate,
+};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+const CREDENTIALS_BY_ADDRESS: Rule = Rule::new("credentials.address", 30, MINUTE);
+const READ_BY_USER: Rule = Rule::new("read.user", 6_000, MINUTE);
+const WRITE_BY_USER: Rule = Rule::new("write.user", 600, MINUTE);
+const PREVIEW_CREATE_BY_USER: Rule = Rule::new("preview_create.user", 30, MINUTE);
+const REPOSITORY_SYNC_BY_USER: Rule = Rule::new("repository_sync.user", 30, MINUTE);
+const PREVIEW_OPEN_BY_USER: Rule = Rule::new("preview_open.user", 240, MINUTE);
+const ANY_BY_ADDRESS: Rule = Rule::new("any.address", 12_000, MINUTE);
+
+/// Counts the call, or refuses it with the time to wait.
+///
+/// # Errors
+/// `RATE_LIMITED`.
+pub async fn admit(ctx: &Ctx, rate: Rate) -> Result<()> {
+    let by_user = match rate {
+        Rate::Unmetered => return Ok(()),
+        Rate::Credentials => CREDENTIALS_BY_ADDRESS,
+        Rate::Read => READ_BY_USER,
+        Rate::Write => WRITE_BY_USER,
+        Rate::PreviewCreate => PREVIEW_CREATE_BY_USER,
+        Rate::RepositorySync => REPOSITORY_SYNC_BY_USER,
+        Rate::PreviewOpen => PREVIEW_OPEN_BY_USER,
+    };
+    let address = ctx.call.address.map(prefix);
+    let mut claims = Vec::with_capacity(2);
+    match (rate, ctx.actor.user(), &address) {
+        (Rate::Credentials, _, Some(address)) => claims.push(Claim::new(by_user, address)),
+        (_, Ok(user), _) => claims.push(Claim::new(by_user, user.id)),
+        _ => {}
+    }
+    claims.extend(address.map(|address| Claim::new(ANY_BY_ADDRESS, address)));
+    match ctx.limiter.decide(&claims).await {
+        Decision::Allowed { .. } => Ok(()),
+        Decision::Denied { rule, retry_after } => {
+            metrics::counter!("hivesync_rate_limited_total", "rule" => rule.name).increment(1);
+            Err(Error::new(Reason::RateLimited).retry_after(retry_after))
+        }
+    }
+}
+
+/// An IPv6 client owns a /64, so all of it counts as one.
+fn prefix(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, ..] = v6.segments();
+            IpAddr::V6([a, b, c, d, 0, 0, 0, 0].into())
+        }
+    }
+}
