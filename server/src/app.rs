@@ -5,6 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use hivesync_migrations::{Migrator, MigratorTrait as _};
 use hivesync_proto::v1::{
     audit_service_server::AuditServiceServer, auth_service_server::AuthServiceServer,
+    notification_service_server::NotificationServiceServer, team_service_server::TeamServiceServer,
     user_service_server::UserServiceServer,
 };
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
@@ -33,7 +34,7 @@ use crate::{
         signal::Signals,
         task::Tasks,
     },
-    domain::{audit, auth, users},
+    domain::{access, audit, auth, jobs, notifications, projects, teams, users},
     edge::{
         Edge,
         authenticate::Authenticator,
@@ -210,7 +211,7 @@ async fn build_base(config: Config, clock: Clock, addresses: &Addresses, tasks: 
     if config.redis_url.is_some() {
         relay_signals(&signals, &kv, &tasks).await?;
     }
-    let ports = plug_ports(&config, &entropy)?;
+    let ports = plug_ports(&config, &entropy, &tasks)?;
     Ok(Arc::new(Base {
         field_cipher: FieldCipher::new(&keys)?,
         config: Arc::new(config),
@@ -263,10 +264,19 @@ async fn relay_signals(signals: &Signals, kv: &Kv, tasks: &Tasks) -> Result<()> 
 }
 
 /// What slices ask of slices that are ranked after them.
-fn plug_ports(config: &Config, entropy: &Entropy) -> Result<Ports> {
+fn plug_ports(config: &Config, entropy: &Entropy, tasks: &Tasks) -> Result<Ports> {
     Ok(Ports::default()
         .plug(Arc::new(auth::AccessTokens::new(&config.tokens)?))
-        .plug(Arc::new(auth::Passwords::new(config.password, entropy)?)))
+        .plug(Arc::new(auth::Passwords::new(config.password, entropy)?))
+        .plug::<dyn access::Memberships>(Arc::new(teams::Teams))
+        .plug::<dyn auth::PersonalTeams>(Arc::new(teams::Teams))
+        .plug(Arc::new(projects::Mirrors::new(config.repos_dir(), tasks.clone())))
+        .plug(Arc::new(job_handlers())))
+}
+
+/// The slices behind the kinds of jobs.
+fn job_handlers() -> jobs::JobHandlers {
+    jobs::JobHandlers::default().with(projects::RepoSyncJob).with(projects::CleanupJob)
 }
 
 /// Starts everything that goes on in the background.
@@ -283,7 +293,12 @@ fn start_background(base: &Arc<Base>) {
 
 /// Who is told of which event.
 fn event_handlers() -> outbox::Handlers {
+    use notifications::Notify;
     outbox::Handlers::default()
+        .on::<auth::DeviceAdded>(Notify)
+        .on::<auth::RefreshReused>(Notify)
+        .on::<projects::RepositorySynced>(Notify)
+        .on::<projects::RepositorySyncFailed>(Notify)
 }
 
 /// Removes what nobody needs any more.
@@ -319,7 +334,12 @@ async fn serve(
     let bytes_max = base.config.limits.message_bytes_max;
     let mut public = Routes::new(health_service.clone())
         .add_service(AuthServiceServer::new(auth::Rpc).max_decoding_message_size(bytes_max))
-        .add_service(UserServiceServer::new(users::Rpc).max_decoding_message_size(bytes_max));
+        .add_service(UserServiceServer::new(users::Rpc).max_decoding_message_size(bytes_max))
+        .add_service(TeamServiceServer::new(teams::Rpc).max_decoding_message_size(bytes_max))
+        .add_service(
+            NotificationServiceServer::new(notifications::Rpc::default())
+                .max_decoding_message_size(bytes_max),
+        );
     if base.config.environment.is_local() {
         public = public.add_service(reflection()?);
     }
