@@ -25,10 +25,12 @@ use hivesync_proto::{
 };
 use hyper_util::rt::TokioIo;
 use prost_types::Timestamp;
+use tempfile::TempDir;
 use tokio::{io::DuplexStream, sync::mpsc};
 use tonic::{
     Code, Request, Response, Status,
     metadata::MetadataMap,
+    service::RoutesBuilder,
     transport::{Channel, Endpoint, Server},
 };
 use tonic_types::{ErrorDetails, StatusExt as _};
@@ -36,8 +38,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use crate::{
     api::auth::Platform,
     client::{Client, Core, DeviceProfile},
-    entropy,
-    keychain::{BoundedStore, SecretStore},
+    keychain::{BoundedStore, MemoryStore, SecretStore},
     session::Session,
     transport::Transport,
 };
@@ -130,7 +131,7 @@ async fn answer<T>(
     }
 }
 
-fn refusal(code: Code, reason: &str) -> Status {
+pub(crate) fn refusal(code: Code, reason: &str) -> Status {
     let details = ErrorDetails::with_error_info(reason, "hivesync.dev", []);
     Status::with_error_details(code, "for operators only", details)
 }
@@ -224,23 +225,29 @@ impl AuthService for Fake {
 pub(crate) struct FakeServer {
     pub(crate) script: Arc<Script>,
     connections: mpsc::Sender<std::io::Result<DuplexStream>>,
+    locks: TempDir,
 }
 
 impl FakeServer {
     /// Starts one whose access tokens live for 15 minutes.
     pub(crate) fn start() -> Self {
+        Self::start_with(|_| {})
+    }
+
+    /// Starts one that serves more than sign-in.
+    pub(crate) fn start_with(services: impl FnOnce(&mut RoutesBuilder)) -> Self {
         let script = Arc::new(Script { token_life_secs: AtomicU32::new(900), ..Script::default() });
         let (connections, incoming) = mpsc::channel(16);
         let incoming = futures::stream::unfold(incoming, |mut incoming| async {
             incoming.recv().await.map(|connection| (connection, incoming))
         });
         let fake = Fake(script.clone());
-        let server = Server::builder()
-            .add_service(AuthServiceServer::new(fake.clone()))
-            .add_service(UserServiceServer::new(fake))
-            .serve_with_incoming(incoming);
-        tokio::spawn(server);
-        Self { script, connections }
+        let mut routes = RoutesBuilder::default();
+        routes.add_service(AuthServiceServer::new(fake.clone()));
+        routes.add_service(UserServiceServer::new(fake));
+        services(&mut routes);
+        tokio::spawn(Server::builder().add_routes(routes.routes()).serve_with_incoming(incoming));
+        Self { script, connections, locks: tempfile::tempdir().unwrap() }
     }
 
     fn channel(connections: mpsc::Sender<std::io::Result<DuplexStream>>) -> Channel {
@@ -257,18 +264,20 @@ impl FakeServer {
     /// A client of this server that keeps its secrets in `store`.
     pub(crate) fn client(&self, store: Arc<dyn SecretStore>) -> Client {
         let connections = self.connections.clone();
-        let transport =
-            Arc::new(Transport::new(AUTHORITY.to_owned(), move || Self::channel(connections.clone())));
-        let locks = std::env::temp_dir().join(format!("hivesync-locks-{}", entropy::id()));
-        let session = Session::new(transport.clone(), BoundedStore::new(store), "default", Some(&locks));
+        let connect = move || Self::channel(connections.clone());
+        let transport = Arc::new(Transport::new(AUTHORITY.to_owned(), connect));
+        let locks = Some(self.locks.path());
+        let session = Session::new(transport.clone(), BoundedStore::new(store), "default", locks);
         let device = DeviceProfile { name: "test".to_owned(), platform: Platform::Desktop };
-        let core = Core::new(
-            transport,
-            Arc::new(session),
-            reqwest::Client::builder().build().unwrap(),
-            Arc::new(device),
-        );
-        Client::new(core, None)
+        let http = reqwest::Client::builder().build().unwrap();
+        Client::new(Core::new(transport, Arc::new(session), http, Arc::new(device)), None)
+    }
+
+    /// A client that is signed in.
+    pub(crate) async fn signed_in(&self) -> Client {
+        let client = self.client(Arc::new(MemoryStore::new()));
+        client.auth().login("ada@example.org", &"password".into()).await.unwrap();
+        client
     }
 
     /// A client that is signed in, with an access token that has run out already.

@@ -1,5 +1,8 @@
 //! Streams that go on when their connection does not.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     pin::Pin,
     task::{Context, Poll},

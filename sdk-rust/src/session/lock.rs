@@ -86,13 +86,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_second_holder_waits_for_the_first() {
-        let directory = std::env::temp_dir().join(format!("hivesync-lock-{}", crate::entropy::id()));
-        let lock = ProcessLock::new(&directory, "slot");
+        let directory = tempfile::tempdir().unwrap();
+        let lock = ProcessLock::new(&directory.path().join("made/when/needed"), "slot");
         let first = lock.acquire().await.unwrap();
         let file = lock.open().unwrap();
         assert!(matches!(file.try_lock(), Err(TryLockError::WouldBlock)));
         drop(first);
         drop(lock.acquire().await.unwrap());
-        fs::remove_dir_all(directory).unwrap();
     }
 }

@@ -124,15 +124,26 @@ fn trusting(
     builder: reqwest::ClientBuilder,
     root_certificates: Option<&[u8]>,
 ) -> Result<reqwest::ClientBuilder> {
-    let Some(pem) = root_certificates else { return Ok(builder) };
-    let certificates = reqwest::Certificate::from_pem_bundle(pem).unwrap_or_default();
-    if certificates.is_empty() {
-        return Err(Error::invalid(
-            "root_certificates",
-            "There is no PEM certificate among the root certificates.",
-        ));
+    let mut own = Vec::new();
+    if let Some(pem) = root_certificates {
+        own = reqwest::Certificate::from_pem_bundle(pem).unwrap_or_default();
+        if own.is_empty() {
+            let sentence = "There is no PEM certificate among the root certificates.";
+            return Err(Error::invalid("root_certificates", sentence));
+        }
     }
-    Ok(builder.tls_certs_merge(certificates))
+    if cfg!(feature = "tls-native-roots") {
+        return Ok(if own.is_empty() { builder } else { builder.tls_certs_merge(own) });
+    }
+    // Otherwise the system would still be asked, which on a phone takes more than this crate can do.
+    #[cfg(feature = "tls-webpki-roots")]
+    own.extend(bundled_roots());
+    Ok(builder.tls_certs_only(own))
+}
+
+#[cfg(feature = "tls-webpki-roots")]
+fn bundled_roots() -> impl Iterator<Item = reqwest::Certificate> {
+    webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().filter_map(|der| reqwest::Certificate::from_der(der).ok())
 }
 
 #[cfg(not(feature = "tls"))]

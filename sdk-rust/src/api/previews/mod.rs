@@ -3,6 +3,8 @@
 mod open;
 mod publish;
 mod source;
+#[cfg(test)]
+mod tests;
 mod transfer;
 
 use std::fmt;

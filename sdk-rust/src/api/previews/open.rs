@@ -390,11 +390,11 @@ mod tests {
 
     #[test]
     fn a_target_appears_whole_or_not_at_all() {
-        let parent = std::env::temp_dir().join(format!("hivesync-open-{}", entropy::id()));
-        fs::create_dir(&parent).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let parent = directory.path();
         let target = parent.join("preview");
         drop(Staging::create(&target).unwrap());
-        assert!(fs::read_dir(&parent).unwrap().next().is_none());
+        assert!(fs::read_dir(parent).unwrap().next().is_none());
 
         let staging = Staging::create(&target).unwrap();
         fs::write(prepare(staging.path(), &file_of("x")).unwrap(), "x").unwrap();
@@ -403,9 +403,8 @@ mod tests {
         assert!(Staging::create(&target).is_err());
         #[cfg(unix)]
         {
-            std::os::unix::fs::symlink(&parent, parent.join("link")).unwrap();
+            std::os::unix::fs::symlink(parent, parent.join("link")).unwrap();
             assert!(Staging::create(&parent.join("link")).is_err());
         }
-        fs::remove_dir_all(parent).unwrap();
     }
 }

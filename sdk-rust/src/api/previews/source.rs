@@ -201,7 +201,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_directory_gives_its_files_and_nothing_beside_them() {
-        let root = std::env::temp_dir().join(format!("hivesync-source-{}", crate::entropy::id()));
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
         fs::create_dir_all(root.join("src")).unwrap();
         fs::create_dir_all(root.join("node_modules/dep")).unwrap();
         for (path, text) in [
@@ -216,7 +217,7 @@ mod tests {
         }
         #[cfg(unix)]
         std::os::unix::fs::symlink("/etc/passwd", root.join("link")).unwrap();
-        let source = DirectorySource::new(&root);
+        let source = DirectorySource::new(root);
         let mut paths = source.paths().await.unwrap();
         paths.sort();
         assert_eq!(paths, [".gitignore", "index.html", "src/app.js"]);
@@ -224,6 +225,5 @@ mod tests {
         assert_eq!(bytes.concat(), b"1");
         #[cfg(unix)]
         assert!(source.open("link").await.is_err());
-        fs::remove_dir_all(root).unwrap();
     }
 }
