@@ -84,8 +84,6 @@ pub enum Next {
     Retry(Duration),
     /// None; the job has failed.
     GiveUp(Reason),
-    /// None; the job was cancelled.
-    Cancelled,
 }
 
 impl Tally {
@@ -96,8 +94,7 @@ impl Tally {
             self.infra_failures = self.infra_failures.saturating_add(1);
         }
         match failure.class {
-            FailureClass::Cancelled => Next::Cancelled,
-            FailureClass::NonRetryable => Next::GiveUp(failure.reason),
+            FailureClass::NonRetryable | FailureClass::Cancelled => Next::GiveUp(failure.reason),
             FailureClass::Infra if self.infra_failures >= INFRA_FAILURES_MAX => Next::GiveUp(failure.reason),
             FailureClass::Infra => Next::Retry(jittered(self.infra_failures.saturating_sub(1), random)),
             _ if self.own_attempts() >= ATTEMPTS_MAX => Next::GiveUp(failure.reason),
@@ -183,9 +180,8 @@ mod tests {
     }
 
     #[test]
-    fn nothing_follows_what_cannot_be_mended_or_was_cancelled() {
+    fn nothing_follows_what_cannot_be_mended() {
         let mut tally = Tally { attempts: 1, infra_failures: 0 };
         assert_eq!(tally.after(&failure(FailureClass::NonRetryable), 0), Next::GiveUp(Reason::Internal));
-        assert_eq!(tally.after(&failure(FailureClass::Cancelled), 0), Next::Cancelled);
     }
 }

@@ -1,0 +1,181 @@
+//! Claiming jobs for a worker, and keeping its leases.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::settle::end;
+use crate::{
+    base::{
+        clock::Timestamp,
+        ctx::Ctx,
+        db::Tx,
+        error::{Reason, Result},
+    },
+    domain::jobs::{
+        model::{Ending, Failure, FailureClass, JobKind, JobState, LeaseToken, Timing},
+        store::{self, Claim, Claimed, Connected, LeaseId, Leased},
+        topic_of,
+    },
+};
+
+/// Claims at most `limit` due jobs of `kinds` for a worker.
+///
+/// # Errors
+/// `CONFLICT` if another server came first.
+pub(in crate::domain::jobs) async fn claim(
+    ctx: &Ctx,
+    worker_id: &str,
+    incarnation_id: Uuid,
+    kinds: &[JobKind],
+    limit: usize,
+) -> Result<Vec<Claimed>> {
+    let tokens: Vec<_> = (0..limit).map(|_| Ok(LeaseToken(ctx.entropy.bytes()?))).collect::<Result<_>>()?;
+    let now = ctx.clock.now();
+    let lease_until = now + Timing::STANDARD.ttl;
+    let claim = Claim { worker_id, incarnation_id, kinds, tokens: &tokens, now, lease_until };
+    let tx = ctx.begin().await?;
+    let claimed = store::claim(&tx, &claim).await?;
+    if !claimed.is_empty() {
+        tx.commit().await?;
+    }
+    Ok(claimed)
+}
+
+/// Takes note that leases were accepted; those that were over.
+pub(in crate::domain::jobs) async fn accept(
+    ctx: &Ctx,
+    accepted: &[(LeaseId, JobKind)],
+) -> Result<Vec<LeaseId>> {
+    let tx = ctx.begin().await?;
+    let mut over = Vec::new();
+    for (lease, kind) in accepted {
+        if accept_one(ctx, &tx, *lease, *kind).await? {
+            tx.raise(topic_of(lease.job));
+        } else {
+            over.push(*lease);
+        }
+    }
+    tx.commit().await?;
+    Ok(over)
+}
+
+async fn accept_one(ctx: &Ctx, tx: &Tx, lease: LeaseId, kind: JobKind) -> Result<bool> {
+    let now = ctx.clock.now();
+    let time_limit_at = now + kind.time_limit() + Timing::STANDARD.overtime;
+    store::accept(tx, lease, now, now + Timing::STANDARD.written_ahead(), time_limit_at).await
+}
+
+/// Renews leases up to `until`; those that still hold, each with its job's state.
+pub(in crate::domain::jobs) async fn renew(
+    ctx: &Ctx,
+    leases: &[LeaseId],
+    until: Timestamp,
+) -> Result<Vec<(LeaseToken, JobState)>> {
+    if leases.is_empty() {
+        return Ok(Vec::new());
+    }
+    let tx = ctx.begin().await?;
+    let renewed = store::renew(&tx, leases, until).await?;
+    tx.commit().await?;
+    Ok(renewed)
+}
+
+/// A lease that goes on over a new stream.
+pub(in crate::domain::jobs) struct Resumed {
+    pub lease: LeaseId,
+    pub kind: JobKind,
+    pub written_until: Timestamp,
+    pub cancelling: bool,
+}
+
+/// Enters a worker that opened a stream, and settles its earlier leases: those of an earlier process of its
+/// name are revoked, as are those of this process that it does not hold; the others go on.
+pub(in crate::domain::jobs) async fn connect(
+    ctx: &Ctx,
+    worker: &Connected<'_>,
+    held: &[LeaseToken],
+) -> Result<Vec<Resumed>> {
+    let tx = ctx.begin().await?;
+    store::workers::connect(&tx, worker).await?;
+    let (name, incarnation) = (worker.worker_id, worker.incarnation_id);
+    let mut revoked = store::held_by(&tx, name, incarnation, false).await?;
+    let own = store::held_by(&tx, name, incarnation, true).await?;
+    let (kept, lost): (Vec<_>, Vec<_>) = own.into_iter().partition(|lease| held.contains(&lease.token));
+    revoked.extend(lost);
+    let mut resumed = Vec::new();
+    for lease in kept {
+        resumed.extend(resume(ctx, &tx, lease, worker.now).await?);
+    }
+    for lease in revoked {
+        if let Some(leased) = store::fenced(&tx, lease).await? {
+            let ending = lost_with_its_worker(&leased);
+            end(ctx, &tx, leased, ending, None).await?;
+        }
+    }
+    tx.commit().await?;
+    Ok(resumed)
+}
+
+async fn resume(ctx: &Ctx, tx: &Tx, lease: LeaseId, now: Timestamp) -> Result<Option<Resumed>> {
+    let Some(leased) = store::fenced(tx, lease).await? else { return Ok(None) };
+    let kind = leased.job.kind();
+    let written_until = now + Timing::STANDARD.written_ahead();
+    if !leased.accepted {
+        accept_one(ctx, tx, lease, kind).await?;
+    }
+    store::renew(tx, &[lease], written_until).await?;
+    let cancelling = leased.job.state == JobState::Cancelling;
+    Ok(Some(Resumed { lease, kind, written_until, cancelling }))
+}
+
+/// Takes note that a stream has ended: the leases that it served live until `until`, unless their worker
+/// comes back.
+pub(in crate::domain::jobs) async fn disconnect(
+    ctx: &Ctx,
+    session: Uuid,
+    leases: &[LeaseId],
+    until: Timestamp,
+) -> Result<()> {
+    let tx = ctx.begin().await?;
+    store::workers::disconnect(&tx, session).await?;
+    if !leases.is_empty() {
+        store::renew(&tx, leases, until).await?;
+    }
+    tx.commit().await
+}
+
+/// Ends the leases that are over by the clock; how many there were.
+pub(in crate::domain::jobs) async fn sweep(ctx: &Ctx, limit: u64) -> Result<usize> {
+    let overdue = store::overdue(&ctx.read(), ctx.clock.now(), limit).await?;
+    for lease in &overdue {
+        let tx = ctx.begin().await?;
+        let Some(leased) = store::fenced(&tx, *lease).await? else { continue };
+        if let Some(ending) = overdue_ending(&leased, ctx.clock.now()) {
+            end(ctx, &tx, leased, ending, None).await?;
+            tx.commit().await?;
+        }
+    }
+    Ok(overdue.len())
+}
+
+/// How a lease ends that is over by the clock; nothing if it was renewed meanwhile.
+fn overdue_ending(leased: &Leased, now: Timestamp) -> Option<Ending> {
+    let passed = |moment: Option<Timestamp>| moment.is_some_and(|moment| moment < now);
+    if passed(leased.cancel_until) {
+        return Some(Ending::Failed(Failure::new(FailureClass::Cancelled, Reason::Cancelled)));
+    }
+    if passed(leased.time_limit_at) {
+        return Some(Ending::Failed(Failure::new(FailureClass::NonRetryable, Reason::DeadlineExceeded)));
+    }
+    passed(Some(leased.lease_until)).then(|| lost_with_its_worker(leased))
+}
+
+/// A lease that nobody accepted burns no attempt.
+fn lost_with_its_worker(leased: &Leased) -> Ending {
+    if leased.accepted {
+        Ending::Failed(Failure::new(FailureClass::Infra, Reason::Internal))
+    } else {
+        Ending::Returned(Duration::ZERO)
+    }
+}
