@@ -3,6 +3,7 @@
 //! it; what it needs of a later one it asks through a port that it owns.
 
 pub mod access;
+pub mod admin;
 pub mod audit;
 pub mod auth;
 pub mod jobs;

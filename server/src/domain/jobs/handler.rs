@@ -27,7 +27,9 @@ pub trait JobHandler: Send + Sync + 'static {
     /// outcome is of the handler's kind, and otherwise as the worker sent it.
     ///
     /// # Errors
-    /// Whatever makes the result unacceptable; nothing is written then, and the worker is told.
+    /// Whatever makes the result unacceptable: nothing is written then, and the job has failed for that
+    /// reason. With `INTERNAL`, `UNAVAILABLE`, `CONFLICT` or `INVALID_REQUEST` the job stays as it was, and
+    /// the worker may hand in the result again.
     async fn committed(&self, ctx: &Ctx, tx: &Tx, job: &Job, outcome: Outcome) -> Result<()>;
 
     /// Takes note that there will be no result, in the transaction that ends the job; `CANCELLED` if it was

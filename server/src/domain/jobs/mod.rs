@@ -9,17 +9,20 @@
 //! [`JobHandler`]: it says what the worker is given, and puts the result in place inside the fenced
 //! transaction.
 
+pub mod dispatch;
 mod handler;
 mod model;
 mod ops;
+mod rpc;
 mod store;
 
 pub use handler::{JobHandler, JobHandlers};
 pub use model::{
     CleanupOutcome, Job, JobKind, JobPhase, JobState, LeasedWork, NewJob, OnConflict, Outcome, Priority,
-    Progress, SyncOutcome, Tally, VerifyFile, VerifyOutcome, Work,
+    Progress, QueueDepth, SyncOutcome, Tally, VerifyFile, VerifyOutcome, Work, Worker,
 };
-pub use ops::enqueue;
+pub use ops::{enqueue, queue_depth, workers};
+pub use rpc::Rpc;
 pub use store::find;
 
 use crate::base::{ids::JobId, signal::Topic};

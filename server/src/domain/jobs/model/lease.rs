@@ -2,6 +2,9 @@
 
 use std::{fmt, time::Duration};
 
+use super::JobKind;
+use crate::base::{clock::Timestamp, ids::JobId};
+
 /// Fences every result of a lease: 128 random bits, made anew at each claim. A fence and not a
 /// credential; still it is never logged.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -19,6 +22,30 @@ impl fmt::Debug for LeaseToken {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("LeaseToken(***)")
     }
+}
+
+/// Names one lease of one job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeaseId {
+    /// The job.
+    pub job: JobId,
+    /// The lease.
+    pub token: LeaseToken,
+}
+
+/// A lease that goes on over a new stream.
+#[derive(Clone, Copy, Debug)]
+pub struct Resumed {
+    /// The lease.
+    pub lease: LeaseId,
+    /// What its job does.
+    pub kind: JobKind,
+    /// Its epoch.
+    pub epoch: u64,
+    /// Up to when it is written.
+    pub written_until: Timestamp,
+    /// Whether its job is being cancelled.
+    pub cancelling: bool,
 }
 
 /// The times that a lease lives by.

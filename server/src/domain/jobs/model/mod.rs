@@ -8,7 +8,7 @@ mod settle;
 mod work;
 
 pub use job::{Job, JobKind, JobPhase, JobState, NewJob, OnConflict, Priority, Progress};
-pub use lease::{LeaseToken, Timing};
+pub use lease::{LeaseId, LeaseToken, Resumed, Timing};
 pub use overview::{QueueDepth, Worker};
 pub use retry::{Failure, FailureClass, Next, Tally};
 pub use settle::{Ending, Settled, settle};

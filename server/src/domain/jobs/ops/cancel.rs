@@ -10,12 +10,14 @@ use crate::{
         CANCELS,
         handler::JobHandlers,
         model::{Job, JobState, Timing},
+        ops::settle::on_behalf_of,
         store, topic_of,
     },
 };
 
 /// Stops `job` in the open transaction, and returns it as it stands then: a queued one ends at once, a
-/// leased one is `Cancelling` until its worker has confirmed, and one that has ended stays as it is.
+/// leased one is `Cancelling` until its worker has confirmed, and one that has ended stays as it is. The
+/// caller appends the end to the audit log, after its other writes.
 pub(in crate::domain::jobs) async fn cancel(ctx: &Ctx, tx: &Tx, mut job: Job) -> Result<Job> {
     let now = ctx.clock.now();
     match store::cancel(tx, job.id, now, now + Timing::STANDARD.cancel).await? {
@@ -23,7 +25,8 @@ pub(in crate::domain::jobs) async fn cancel(ctx: &Ctx, tx: &Tx, mut job: Job) ->
             job.state = JobState::Cancelled;
             job.finished_at = Some(now);
             let handlers = ctx.ports.get::<JobHandlers>()?;
-            handlers.of(job.kind())?.gave_up(ctx, tx, &job, Reason::Cancelled).await?;
+            let ctx = on_behalf_of(ctx, &job);
+            handlers.of(job.kind())?.gave_up(&ctx, tx, &job, Reason::Cancelled).await?;
         }
         Some(state) => {
             job.state = state;

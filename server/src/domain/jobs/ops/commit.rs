@@ -11,8 +11,8 @@ use crate::{
         error::{Error, Reason, Result},
     },
     domain::jobs::{
-        model::{Ending, Failure, FailureClass, JobState},
-        store::{self, LeaseId},
+        model::{Ending, Failure, FailureClass, JobState, LeaseId},
+        store,
     },
 };
 

@@ -12,6 +12,7 @@ use crate::{
         jobs::{
             TOPIC,
             model::{Job, JobState, NewJob, OnConflict},
+            ops::{cancel::cancel, settle::append_audit},
             store,
         },
     },
@@ -58,8 +59,12 @@ async fn settle_conflict(ctx: &Ctx, tx: &Tx, new: &NewJob, key: &str) -> Result<
             }
         }
         OnConflict::CancelInProgress => {
+            let mut cancelled = Vec::new();
             for job in active {
-                super::cancel::cancel(ctx, tx, job).await?;
+                cancelled.push(cancel(ctx, tx, job).await?);
+            }
+            for job in &cancelled {
+                append_audit(ctx, tx, job).await?;
             }
         }
         OnConflict::Reject if active.is_empty() => {}

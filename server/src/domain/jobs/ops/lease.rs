@@ -13,8 +13,8 @@ use crate::{
         error::{Reason, Result},
     },
     domain::jobs::{
-        model::{Ending, Failure, FailureClass, JobKind, JobState, LeaseToken, Timing},
-        store::{self, Claim, Claimed, Connected, LeaseId, Leased},
+        model::{Ending, Failure, FailureClass, JobKind, JobState, LeaseId, LeaseToken, Resumed, Timing},
+        store::{self, Claim, Claimed, Connected, Leased},
         topic_of,
     },
 };
@@ -81,14 +81,6 @@ pub(in crate::domain::jobs) async fn renew(
     Ok(renewed)
 }
 
-/// A lease that goes on over a new stream.
-pub(in crate::domain::jobs) struct Resumed {
-    pub lease: LeaseId,
-    pub kind: JobKind,
-    pub written_until: Timestamp,
-    pub cancelling: bool,
-}
-
 /// Enters a worker that opened a stream, and settles its earlier leases: those of an earlier process of its
 /// name are revoked, as are those of this process that it does not hold; the others go on.
 pub(in crate::domain::jobs) async fn connect(
@@ -96,25 +88,37 @@ pub(in crate::domain::jobs) async fn connect(
     worker: &Connected<'_>,
     held: &[LeaseToken],
 ) -> Result<Vec<Resumed>> {
-    let tx = ctx.begin().await?;
-    store::workers::connect(&tx, worker).await?;
+    let view = ctx.read();
     let (name, incarnation) = (worker.worker_id, worker.incarnation_id);
-    let mut revoked = store::held_by(&tx, name, incarnation, false).await?;
-    let own = store::held_by(&tx, name, incarnation, true).await?;
+    let mut revoked = store::held_by(&view, name, incarnation, false).await?;
+    let own = store::held_by(&view, name, incarnation, true).await?;
     let (kept, lost): (Vec<_>, Vec<_>) = own.into_iter().partition(|lease| held.contains(&lease.token));
     revoked.extend(lost);
+
+    let tx = ctx.begin().await?;
+    store::workers::connect(&tx, worker).await?;
     let mut resumed = Vec::new();
     for lease in kept {
         resumed.extend(resume(ctx, &tx, lease, worker.now).await?);
     }
-    for lease in revoked {
-        if let Some(leased) = store::fenced(&tx, lease).await? {
-            let ending = lost_with_its_worker(&leased);
-            end(ctx, &tx, leased, ending, None).await?;
-        }
-    }
     tx.commit().await?;
+    for lease in revoked {
+        end_as(ctx, lease, |leased| Some(lost_with_its_worker(leased))).await?;
+    }
     Ok(resumed)
+}
+
+/// Ends a lease as `ending` says, if it still holds.
+async fn end_as(
+    ctx: &Ctx,
+    lease: LeaseId,
+    ending: impl FnOnce(&Leased) -> Option<Ending> + Send,
+) -> Result<()> {
+    let tx = ctx.begin().await?;
+    let Some(leased) = store::fenced(&tx, lease).await? else { return Ok(()) };
+    let Some(ending) = ending(&leased) else { return Ok(()) };
+    end(ctx, &tx, leased, ending, None).await?;
+    tx.commit().await
 }
 
 async fn resume(ctx: &Ctx, tx: &Tx, lease: LeaseId, now: Timestamp) -> Result<Option<Resumed>> {
@@ -126,7 +130,7 @@ async fn resume(ctx: &Ctx, tx: &Tx, lease: LeaseId, now: Timestamp) -> Result<Op
     }
     store::renew(tx, &[lease], written_until).await?;
     let cancelling = leased.job.state == JobState::Cancelling;
-    Ok(Some(Resumed { lease, kind, written_until, cancelling }))
+    Ok(Some(Resumed { lease, kind, epoch: leased.job.lease_epoch, written_until, cancelling }))
 }
 
 /// Takes note that a stream has ended: the leases that it served live until `until`, unless their worker
@@ -149,12 +153,7 @@ pub(in crate::domain::jobs) async fn disconnect(
 pub(in crate::domain::jobs) async fn sweep(ctx: &Ctx, limit: u64) -> Result<usize> {
     let overdue = store::overdue(&ctx.read(), ctx.clock.now(), limit).await?;
     for lease in &overdue {
-        let tx = ctx.begin().await?;
-        let Some(leased) = store::fenced(&tx, *lease).await? else { continue };
-        if let Some(ending) = overdue_ending(&leased, ctx.clock.now()) {
-            end(ctx, &tx, leased, ending, None).await?;
-            tx.commit().await?;
-        }
+        end_as(ctx, *lease, |leased| overdue_ending(leased, ctx.clock.now())).await?;
     }
     Ok(overdue.len())
 }

@@ -10,7 +10,7 @@ mod settle;
 
 pub(super) use commit::{commit, release};
 pub use enqueue::enqueue;
-pub(super) use lease::{Resumed, accept, claim, connect, disconnect, renew, sweep};
+pub(super) use lease::{accept, claim, connect, disconnect, renew, sweep};
 pub use overview::{queue_depth, workers};
 pub(super) use read::{Sighting, get, list, publish_progress, request_cancel, watch};
 pub(super) use settle::{fail, give_back, on_behalf_of};

@@ -1,5 +1,7 @@
 //! Ending a lease.
 
+use std::time::Duration;
+
 use uuid::Uuid;
 
 use crate::{
@@ -14,8 +16,8 @@ use crate::{
         jobs::{
             TOPIC,
             handler::JobHandlers,
-            model::{Ending, Failure, Job, JobState, Settled, settle},
-            store::{self, EndedAttempt, LeaseId, Leased},
+            model::{Ending, Failure, Job, JobState, LeaseId, Settled, settle},
+            store::{self, EndedAttempt, Leased},
             topic_of,
         },
     },
@@ -118,11 +120,7 @@ pub(in crate::domain::jobs) async fn fail(ctx: &Ctx, lease: LeaseId, failure: Fa
 }
 
 /// Gives the job of a lease back, to start again after `pause`, if the lease still holds.
-pub(in crate::domain::jobs) async fn give_back(
-    ctx: &Ctx,
-    lease: LeaseId,
-    pause: std::time::Duration,
-) -> Result<()> {
+pub(in crate::domain::jobs) async fn give_back(ctx: &Ctx, lease: LeaseId, pause: Duration) -> Result<()> {
     end_if_held(ctx, lease, Ending::Returned(pause)).await.map(drop)
 }
 

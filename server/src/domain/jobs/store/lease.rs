@@ -15,7 +15,7 @@ use crate::{
         error::{Error, Result},
         ids::JobId,
     },
-    domain::jobs::model::{Failure, FailureClass, Job, JobState, LeaseToken, Settled},
+    domain::jobs::model::{Failure, FailureClass, Job, JobState, LeaseId, LeaseToken, Settled},
 };
 
 /// A leased job.
@@ -28,13 +28,6 @@ pub(in crate::domain::jobs) struct Leased {
     pub lease_until: Timestamp,
     pub time_limit_at: Option<Timestamp>,
     pub cancel_until: Option<Timestamp>,
-}
-
-/// Names one lease of one job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::domain::jobs) struct LeaseId {
-    pub job: JobId,
-    pub token: LeaseToken,
 }
 
 #[derive(FromQueryResult)]

@@ -15,8 +15,8 @@ use sea_orm::{ConnectionTrait as _, ExecResult, FromQueryResult, Statement, Valu
 pub(super) use claim::{Claim, Claimed, claim, next_due};
 pub(super) use depth::depth;
 pub(super) use lease::{
-    EndedAttempt, LeaseId, Leased, accept, answer, cancelling, end, end_attempt, fenced, held_by,
-    next_overdue, overdue, renew,
+    EndedAttempt, Leased, accept, answer, cancelling, end, end_attempt, fenced, held_by, next_overdue,
+    overdue, renew,
 };
 pub(super) use queue::{QueuedJob, active_with_key, cancel, has_queued, insert, lock_key, raise_priority};
 pub use read::find;
