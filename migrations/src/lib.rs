@@ -13,6 +13,7 @@ mod m0004_auth;
 mod m0005_teams;
 mod m0006_jobs;
 mod m0007_projects;
+mod m0008_previews;
 mod m0009_notifications;
 
 /// Every migration, in order.
@@ -29,6 +30,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0005_teams::Migration),
             Box::new(m0006_jobs::Migration),
             Box::new(m0007_projects::Migration),
+            Box::new(m0008_previews::Migration),
             Box::new(m0009_notifications::Migration),
         ]
     }

@@ -8,6 +8,7 @@ pub mod audit;
 pub mod auth;
 pub mod jobs;
 pub mod notifications;
+pub mod previews;
 pub mod projects;
 pub mod teams;
 pub mod users;

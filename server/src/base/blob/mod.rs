@@ -119,7 +119,7 @@ struct Inner {
 }
 
 enum Signer {
-    Local { disk: Disk, urls: UrlSigner },
+    Local { disk: Disk, urls: Box<UrlSigner> },
     Bucket(Bucket),
 }
 
@@ -159,7 +159,7 @@ impl Blobs {
     fn open_directory(dir: &Path, public_url: &Url, key: &Secret, clock: Clock) -> Result<Self> {
         let disk = Disk::open(dir)?;
         let store = disk.store()?;
-        let urls = UrlSigner::new(public_url, key);
+        let urls = Box::new(UrlSigner::new(public_url, key));
         Ok(Self(Arc::new(Inner { store, signer: Signer::Local { disk, urls }, clock })))
     }
 

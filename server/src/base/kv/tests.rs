@@ -1,4 +1,5 @@
 //! Both stores keep the same promises.
+#![allow(clippy::disallowed_methods, reason = "a test has its own environment, chance and time")]
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;

@@ -1,4 +1,5 @@
 //! The limiter in front of a store that may be down.
+#![allow(clippy::disallowed_methods, reason = "a test measures real time")]
 
 use super::*;
 use crate::base::kv::tests::{RedisServer, StoppedClock};

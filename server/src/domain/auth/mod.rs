@@ -23,7 +23,8 @@ use async_trait::async_trait;
 
 pub use access_tokens::AccessTokens;
 pub use event::{DeviceAdded, RefreshReused};
-pub use ops::sessions::require_live_session;
+pub use model::device::Device;
+pub use ops::{devices::find_device, sessions::require_live_session};
 pub use passwords::Passwords;
 pub use revocations::{TOPIC as SESSIONS_ENDED, follow_revocations};
 pub use rpc::Rpc;

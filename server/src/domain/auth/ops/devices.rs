@@ -3,6 +3,7 @@
 use crate::{
     base::{
         ctx::Ctx,
+        db::Tx,
         error::{Error, Result},
         ids::DeviceId,
         page::{Page, PageRequest},
@@ -25,6 +26,14 @@ pub(in crate::domain::auth) async fn list(ctx: &Ctx, request: PageRequest) -> Re
     let before = request.after(ctx, SCOPE)?.and_then(|key| uuid::Uuid::from_slice(&key).ok());
     let found = devices::list(&ctx.read(), ctx.user()?.id, before.map(DeviceId), request.size + 1).await?;
     Page::cut(ctx, SCOPE, &request, found, |last| last.id.0.as_bytes().to_vec())
+}
+
+/// A device of anybody, unless it was revoked.
+///
+/// # Errors
+/// If the database does not answer.
+pub async fn find_device(tx: &Tx, id: DeviceId) -> Result<Option<Device>> {
+    Ok(devices::find(tx, id).await?.filter(|device| device.revoked_at.is_none()))
 }
 
 /// Revokes a device of the caller, and every session on it.
