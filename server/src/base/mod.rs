@@ -10,6 +10,8 @@ pub mod ctx;
 pub mod db;
 pub mod entropy;
 pub mod error;
+#[cfg(test)]
+pub mod fixture;
 pub mod idempotency;
 pub mod ids;
 pub mod kv;

@@ -9,6 +9,8 @@ mod model;
 mod ops;
 mod rpc;
 mod store;
+#[cfg(test)]
+mod tests;
 
 pub use events::Notify;
 pub use rpc::Rpc;

@@ -10,6 +10,8 @@ mod model;
 mod ops;
 mod repo_sync_job;
 mod store;
+#[cfg(test)]
+mod tests;
 
 pub use cleanup_job::CleanupJob;
 pub use mirror::Mirrors;

@@ -1,0 +1,260 @@
+//! Projects from their creation to their end, with the test in the worker's place.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use hivesync_proto::repository_url::{RepositoryUrl, UrlPolicy};
+use uuid::Uuid;
+
+use super::{
+    CleanupJob, RepoSyncJob,
+    model::{CommitId, CreateProject, MirrorState, PROJECTS_MAX, Project, ProjectName},
+    ops,
+};
+use crate::{
+    base::{
+        ctx::Ctx,
+        db::Tx,
+        error::{Reason, Result},
+        fixture::Fixture,
+        ids::{TeamId, UserId},
+        page::PageRequest,
+        ports::Ports,
+    },
+    domain::{
+        access::{Memberships, Permission, TeamRole},
+        jobs::{self, Job, JobHandler as _, JobHandlers, JobState, LeasedWork, Outcome, SyncOutcome, Work},
+    },
+};
+
+const MEMBER: u128 = 1;
+const GUEST: u128 = 2;
+const STRANGER: u128 = 3;
+const TEAM: TeamId = TeamId(Uuid::from_u128(10));
+const HEAD: &str = "0123456789abcdef0123456789abcdef01234567";
+
+/// One team with a member and a guest.
+struct OneTeam;
+
+#[async_trait]
+impl Memberships for OneTeam {
+    async fn role_of(&self, _: &Ctx, _: &Tx, team: TeamId, user: UserId) -> Result<Option<TeamRole>> {
+        Ok(match user.0.as_u128() {
+            MEMBER if team == TEAM => Some(TeamRole::Member),
+            GUEST if team == TEAM => Some(TeamRole::Guest),
+            _ => None,
+        })
+    }
+}
+
+async fn world() -> Fixture {
+    let handlers = JobHandlers::default().with(RepoSyncJob).with(CleanupJob);
+    let ports = Ports::default().plug::<dyn Memberships>(Arc::new(OneTeam)).plug(Arc::new(handlers));
+    Fixture::new(ports).await
+}
+
+fn url(text: &str) -> RepositoryUrl {
+    RepositoryUrl::parse(text, &UrlPolicy::default()).unwrap()
+}
+
+fn command(name: &str, key: u128) -> CreateProject {
+    CreateProject {
+        team: TEAM,
+        name: ProjectName::parse(name).unwrap(),
+        repository: Some(url("https://example.org/one.git")),
+        idempotency_key: Uuid::from_u128(key),
+    }
+}
+
+fn reason<T>(result: Result<T>) -> Reason {
+    result.err().expect("it is refused").reason()
+}
+
+/// Claims the job as the queue does, so far as the handler sees it.
+async fn prepare(world: &Fixture, job: &Job) -> String {
+    match RepoSyncJob.prepare(&world.system(), job).await.unwrap() {
+        LeasedWork::RepoSync { url, .. } => url,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn commit(world: &Fixture, job: &Job) {
+    let outcome = SyncOutcome {
+        default_branch: Some("main".to_owned()),
+        head_commit: Some(HEAD.to_owned()),
+        ref_count: 1,
+        objects_received: 3,
+        bytes_received: 300,
+        mirror_bytes: 400,
+        unchanged: false,
+    };
+    let ctx = world.system();
+    let tx = ctx.begin().await.unwrap();
+    RepoSyncJob.committed(&ctx, &tx, job, Outcome::RepoSync(outcome)).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+async fn give_up(world: &Fixture, job: &Job, reason: Reason) {
+    let ctx = world.system();
+    let tx = ctx.begin().await.unwrap();
+    RepoSyncJob.gave_up(&ctx, &tx, job, reason).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+async fn created(world: &Fixture) -> Project {
+    ops::create(&world.user(MEMBER), command("Website", 100)).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_repeated_creation_makes_one_project() {
+    let world = world().await;
+    let member = world.user(MEMBER);
+    let first = created(&world).await;
+    assert_eq!(created(&world).await, first);
+    assert_eq!(reason(ops::create(&member, command("Other", 100)).await), Reason::IdempotencyKeyReused);
+    assert_eq!(reason(ops::create(&member, command("Website", 101)).await), Reason::AlreadyExists);
+    assert_eq!(ops::get(&world.user(GUEST), first.id).await.unwrap(), first);
+    assert_eq!((first.state, first.head), (MirrorState::Pending, None));
+}
+
+#[tokio::test]
+async fn strangers_see_nothing_and_guests_change_nothing() {
+    let world = world().await;
+    let project = created(&world).await;
+    let link = url("https://example.org/two.git");
+    let (stranger, guest) = (world.user(STRANGER), world.user(GUEST));
+    for (caller, expected) in [(&stranger, Reason::NotFound), (&guest, Reason::PermissionDenied)] {
+        assert_eq!(reason(ops::create(caller, command("Mine", 7)).await), expected);
+        assert_eq!(reason(ops::link(caller, project.id, &link).await), expected);
+        assert_eq!(reason(ops::sync(caller, project.id, Uuid::from_u128(8)).await), expected);
+        assert_eq!(reason(ops::delete(caller, project.id).await), expected);
+    }
+    assert_eq!(reason(ops::get(&stranger, project.id).await), Reason::NotFound);
+    let page = PageRequest::new(0, String::new());
+    assert_eq!(reason(ops::list(&stranger, TEAM, page).await), Reason::NotFound);
+    let tx = stranger.read();
+    assert_eq!(
+        reason(ops::require(&stranger, &tx, project.id, Permission::ReadProject).await),
+        Reason::NotFound
+    );
+}
+
+#[tokio::test]
+async fn a_team_has_a_quota_and_its_projects_come_in_pages() {
+    let world = world().await;
+    let member = world.user(MEMBER);
+    for number in 0..u128::from(PROJECTS_MAX) {
+        ops::create(&member, command(&format!("P{number}"), 1_000 + number)).await.unwrap();
+    }
+    assert_eq!(reason(ops::create(&member, command("One more", 99)).await), Reason::QuotaExceeded);
+    let (mut names, mut token) = (Vec::new(), String::new());
+    loop {
+        let page = ops::list(&member, TEAM, PageRequest::new(77, token)).await.unwrap();
+        names.extend(page.items.into_iter().map(|project| project.name));
+        token = page.next;
+        if token.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(names.len() as u64, PROJECTS_MAX);
+    names.dedup();
+    assert_eq!(names.len() as u64, PROJECTS_MAX);
+}
+
+#[tokio::test]
+async fn a_sync_makes_the_mirror_ready() {
+    let world = world().await;
+    let member = world.user(MEMBER);
+    let project = created(&world).await;
+    let job = ops::sync(&member, project.id, Uuid::from_u128(1)).await.unwrap();
+    assert_eq!(ops::sync(&member, project.id, Uuid::from_u128(1)).await.unwrap().id, job.id);
+    assert_eq!(ops::sync(&member, project.id, Uuid::from_u128(2)).await.unwrap().id, job.id);
+    assert_eq!(prepare(&world, &job).await, "https://example.org/one.git");
+    commit(&world, &job).await;
+    let synced = ops::get(&member, project.id).await.unwrap();
+    assert_eq!((synced.state, synced.head), (MirrorState::Ready, CommitId::parse(HEAD)));
+    assert_eq!((synced.default_branch.as_str(), synced.mirror_bytes), ("main", 400));
+
+    give_up(&world, &job, Reason::RepositoryUnreachable).await;
+    let failed = ops::get(&member, project.id).await.unwrap();
+    assert_eq!((failed.state, failed.head), (MirrorState::Failed, CommitId::parse(HEAD)));
+}
+
+#[tokio::test]
+async fn a_sync_of_what_was_linked_before_changes_nothing() {
+    let world = world().await;
+    let member = world.user(MEMBER);
+    let project = created(&world).await;
+    let mut job = ops::sync(&member, project.id, Uuid::from_u128(1)).await.unwrap();
+    prepare(&world, &job).await;
+    let relinked = ops::link(&member, project.id, &url("https://example.org/two.git")).await.unwrap();
+    commit(&world, &job).await;
+    give_up(&world, &job, Reason::RepositoryUnreachable).await;
+    assert_eq!(ops::get(&member, project.id).await.unwrap(), relinked);
+
+    // The same job, claimed anew, fetches what is linked now; the lease before it writes nothing.
+    let earlier = job.clone();
+    job.lease_epoch += 1;
+    assert_eq!(prepare(&world, &job).await, "https://example.org/two.git");
+    commit(&world, &earlier).await;
+    assert_eq!(ops::get(&member, project.id).await.unwrap().state, MirrorState::Pending);
+    commit(&world, &job).await;
+    assert_eq!(ops::get(&member, project.id).await.unwrap().state, MirrorState::Ready);
+}
+
+#[tokio::test]
+async fn a_cancelled_sync_leaves_the_project_as_it_is() {
+    let world = world().await;
+    let member = world.user(MEMBER);
+    let project = created(&world).await;
+    let job = ops::sync(&member, project.id, Uuid::from_u128(1)).await.unwrap();
+    prepare(&world, &job).await;
+    give_up(&world, &job, Reason::Cancelled).await;
+    assert_eq!(ops::get(&member, project.id).await.unwrap(), project);
+}
+
+#[tokio::test]
+async fn a_deleted_project_is_gone_and_its_name_is_free() {
+    let world = world().await;
+    let member = world.user(MEMBER);
+    let project = created(&world).await;
+    let job = ops::sync(&member, project.id, Uuid::from_u128(1)).await.unwrap();
+    ops::delete(&member, project.id).await.unwrap();
+    ops::delete(&member, project.id).await.unwrap();
+    assert_eq!(reason(ops::delete(&world.user(STRANGER), project.id).await), Reason::NotFound);
+    assert_eq!(reason(ops::get(&member, project.id).await), Reason::NotFound);
+    assert_eq!(reason(ops::create(&member, command("Website", 100)).await), Reason::NotFound);
+    ops::create(&member, command("Website", 101)).await.unwrap();
+
+    let sync = jobs::find(&member.read(), job.id).await.unwrap().unwrap();
+    assert_eq!(sync.state, JobState::Cancelled);
+    assert_eq!(reason(RepoSyncJob.prepare(&world.system(), &job).await), Reason::NotFound);
+    commit(&world, &job).await;
+    assert_eq!(reason(ops::get(&member, project.id).await), Reason::NotFound);
+}
+
+#[tokio::test]
+async fn a_cleanup_names_the_mirrors_to_remove() {
+    let world = world().await;
+    let member = world.user(MEMBER);
+    let project = created(&world).await;
+    let mut job = ops::sync(&member, project.id, Uuid::from_u128(1)).await.unwrap();
+    assert!(CleanupJob.prepare(&world.system(), &job).await.is_err());
+    job.work = Work::Cleanup { projects: vec![project.id] };
+    match CleanupJob.prepare(&world.system(), &job).await.unwrap() {
+        LeasedWork::Cleanup { projects } => assert_eq!(projects, [project.id]),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_project_without_a_repository_cannot_be_synced_or_read() {
+    let world = world().await;
+    let member = world.user(MEMBER);
+    let project =
+        ops::create(&member, CreateProject { repository: None, ..command("Empty", 5) }).await.unwrap();
+    assert_eq!(project.state, MirrorState::Unlinked);
+    let refused = ops::sync(&member, project.id, Uuid::from_u128(1)).await;
+    assert_eq!(reason(refused), Reason::RepositoryNotReady);
+    assert_eq!(reason(project.commit_to_read(CommitId::parse(HEAD))), Reason::RepositoryNotReady);
+}
