@@ -11,6 +11,8 @@ use crate::{
     domain::{
         auth::{DeviceAdded, RefreshReused},
         projects::{RepositorySyncFailed, RepositorySynced},
+        teams::{self, MemberInvited, MemberJoined},
+        users,
     },
 };
 
@@ -49,6 +51,37 @@ impl Handler<RefreshReused> for Notify {
 }
 
 #[async_trait]
+impl Handler<MemberInvited> for Notify {
+    async fn handle(&self, ctx: &Ctx, tx: &Tx, event: MemberInvited) -> Result<()> {
+        let news = News {
+            kind: Kind::Invited,
+            text: format!("You are invited to the team “{}”.", event.team_name),
+            team: Some(event.team),
+            project: None,
+            subject: Some(event.invitation.0),
+        };
+        tell(ctx, tx, event.user, &news).await
+    }
+}
+
+#[async_trait]
+impl Handler<MemberJoined> for Notify {
+    async fn handle(&self, ctx: &Ctx, tx: &Tx, event: MemberJoined) -> Result<()> {
+        let names = users::display_names(tx, &[event.user]).await?;
+        let name = names.get(&event.user).map_or("Somebody", String::as_str);
+        let news = News {
+            kind: Kind::MemberJoined,
+            text: format!("{name} joined the team “{}”.", event.team_name),
+            team: Some(event.team),
+            project: None,
+            subject: None,
+        };
+        let admins = teams::admin_ids(tx, event.team).await?;
+        tell(ctx, tx, admins.into_iter().filter(|admin| *admin != event.user), &news).await
+    }
+}
+
+#[async_trait]
 impl Handler<RepositorySynced> for Notify {
     async fn handle(&self, ctx: &Ctx, tx: &Tx, event: RepositorySynced) -> Result<()> {
         let news = News {
@@ -58,7 +91,8 @@ impl Handler<RepositorySynced> for Notify {
             project: Some(event.project),
             subject: Some(event.job.0),
         };
-        tell(ctx, tx, event.requester, &news).await
+        let admins = teams::admin_ids(tx, event.team).await?;
+        tell(ctx, tx, admins.into_iter().chain(event.requester), &news).await
     }
 }
 
@@ -76,6 +110,7 @@ impl Handler<RepositorySyncFailed> for Notify {
             project: Some(event.project),
             subject: Some(event.job.0),
         };
-        tell(ctx, tx, event.requester, &news).await
+        let admins = teams::admin_ids(tx, event.team).await?;
+        tell(ctx, tx, admins.into_iter().chain(event.requester), &news).await
     }
 }

@@ -15,6 +15,6 @@ mod rpc;
 mod store;
 
 pub use event::{MemberInvited, MemberJoined};
-pub use ops::members::ids as member_ids;
+pub use ops::members::{admin_ids, ids as member_ids};
 pub use port::Teams;
 pub use rpc::Rpc;

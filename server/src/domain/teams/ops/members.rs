@@ -21,6 +21,9 @@ use crate::{
     },
 };
 
+/// Owner and admins of a team that are named at once.
+const ADMINS_TOLD_MAX: u64 = 50;
+
 /// A member, and how the user is shown to others.
 pub(in crate::domain::teams) type Named = (Member, String);
 
@@ -30,6 +33,14 @@ pub(in crate::domain::teams) type Named = (Member, String);
 /// If the database does not answer.
 pub async fn ids(tx: &Tx, team: TeamId) -> Result<Vec<UserId>> {
     store::members::ids(tx, team).await
+}
+
+/// The owner and the admins of `team`, at most 50 of them.
+///
+/// # Errors
+/// If the database does not answer.
+pub async fn admin_ids(tx: &Tx, team: TeamId) -> Result<Vec<UserId>> {
+    store::members::ids_with_roles(tx, team, &[TeamRole::Owner, TeamRole::Admin], ADMINS_TOLD_MAX).await
 }
 
 /// The members of a team, oldest first.

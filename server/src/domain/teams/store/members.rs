@@ -119,6 +119,25 @@ pub(in crate::domain::teams) async fn ids(tx: &Tx, team: TeamId) -> Result<Vec<U
         .await?)
 }
 
+/// Who has one of `roles` in `team`, at most `count`, those first who have been members for longest.
+pub(in crate::domain::teams) async fn ids_with_roles(
+    tx: &Tx,
+    team: TeamId,
+    roles: &[TeamRole],
+    count: u64,
+) -> Result<Vec<UserId>> {
+    Ok(row::Entity::find()
+        .select_only()
+        .column(row::Column::UserId)
+        .filter(row::Column::TeamId.eq(team))
+        .filter(row::Column::Role.is_in(roles.iter().map(|role| role.as_str())))
+        .order_by_asc(row::Column::Id)
+        .limit(count)
+        .into_tuple()
+        .all(&tx.sql())
+        .await?)
+}
+
 /// At most `count` members of `team` after the membership `after`, oldest first.
 pub(in crate::domain::teams) async fn list(
     tx: &Tx,
