@@ -5,7 +5,7 @@ use hivesync_proto::v1 as pb;
 use tonic::{Request, Response, Status};
 
 use super::{
-    model::{JobKind, JobPhase, Progress},
+    model::{Job, JobKind, JobPhase, Progress},
     ops::{self, Sighting},
 };
 use crate::base::{
@@ -73,7 +73,13 @@ impl pb::job_service_server::JobService for Rpc {
 
 impl From<Sighting> for pb::Job {
     fn from(sighting: Sighting) -> Self {
-        let Sighting { job, progress } = sighting;
+        Self { progress: sighting.progress.map(Into::into), ..sighting.job.into() }
+    }
+}
+
+/// A job that was just queued, for the RPCs of the slices that queue it.
+impl From<Job> for pb::Job {
+    fn from(job: Job) -> Self {
         Self {
             id: job.id.to_string(),
             kind: pb::JobKind::from(job.kind()).into(),
@@ -82,7 +88,7 @@ impl From<Sighting> for pb::Job {
             project_id: job.project.map(|id| id.to_string()).unwrap_or_default(),
             attempts: job.tally.attempts,
             failure: job.failure.unwrap_or_default().into(),
-            progress: progress.map(Into::into),
+            progress: None,
             created_at: Some(job.created_at.into()),
             started_at: job.started_at.map(Into::into),
             finished_at: job.finished_at.map(Into::into),

@@ -9,6 +9,7 @@ mod mirror;
 mod model;
 mod ops;
 mod repo_sync_job;
+mod rpc;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -18,3 +19,4 @@ pub use mirror::Mirrors;
 pub use model::{Project, ProjectDeleted, RepositorySyncFailed, RepositorySynced};
 pub use ops::require;
 pub use repo_sync_job::RepoSyncJob;
+pub use rpc::Rpc;

@@ -1,0 +1,287 @@
+//! `hivesync.v1.ProjectService`.
+
+use bytes::Bytes;
+use futures::{Stream, stream};
+use hivesync_proto::{
+    path::RepositoryPath,
+    repository_url::{RepositoryUrl, UrlPolicy},
+    v1 as pb,
+};
+use tonic::{Request, Response, Status};
+
+use super::{
+    mirror::{CHUNK_BYTES_MAX, Mirrors},
+    model::{
+        CommitId, CreateProject, EntryKind, FileHeader, ListTree, MirrorState, Project, ProjectName,
+        ReadFile, TreeEntry, TreePage,
+    },
+    ops::{self, FilePart},
+};
+use crate::base::{
+    ctx::Ctx,
+    error::{Error, Reason, Result},
+    ids::{ProjectId, TeamId},
+    page::PageRequest,
+    rpc::{Responses, serve, serve_stream},
+};
+
+/// Entries of a tree on a page if the caller does not say, and at most.
+const TREE_PAGE_SIZES: (u32, u32) = (200, 1_000);
+
+/// The service.
+#[derive(Clone)]
+pub struct Rpc {
+    mirrors: Mirrors,
+}
+
+impl Rpc {
+    /// The service, reading `mirrors`.
+    #[must_use]
+    pub const fn new(mirrors: Mirrors) -> Self {
+        Self { mirrors }
+    }
+}
+
+#[tonic::async_trait]
+impl pb::project_service_server::ProjectService for Rpc {
+    async fn create_project(
+        &self,
+        request: Request<pb::CreateProjectRequest>,
+    ) -> Result<Response<pb::Project>, Status> {
+        serve(request, |ctx, message| async move {
+            let command = CreateProject {
+                team: TeamId::parse("team_id", &message.team_id)?,
+                name: ProjectName::parse(&message.name)?,
+                repository: match message.repository_url.as_str() {
+                    "" => None,
+                    url => Some(parse_url(&ctx, url)?),
+                },
+                idempotency_key: parse_key(&message.idempotency_key)?,
+            };
+            Ok(ops::create(&ctx, command).await?.into())
+        })
+        .await
+    }
+
+    async fn get_project(
+        &self,
+        request: Request<pb::GetProjectRequest>,
+    ) -> Result<Response<pb::Project>, Status> {
+        serve(request, |ctx, message| async move {
+            Ok(ops::get(&ctx, parse_project(&message.project_id)?).await?.into())
+        })
+        .await
+    }
+
+    async fn list_projects(
+        &self,
+        request: Request<pb::ListProjectsRequest>,
+    ) -> Result<Response<pb::ListProjectsResponse>, Status> {
+        serve(request, |ctx, message| async move {
+            let team = TeamId::parse("team_id", &message.team_id)?;
+            let page = PageRequest::new(message.page_size, message.page_token);
+            let page = ops::list(&ctx, team, page).await?;
+            Ok(pb::ListProjectsResponse {
+                projects: page.items.into_iter().map(Into::into).collect(),
+                next_page_token: page.next,
+            })
+        })
+        .await
+    }
+
+    async fn link_repository(
+        &self,
+        request: Request<pb::LinkRepositoryRequest>,
+    ) -> Result<Response<pb::Project>, Status> {
+        serve(request, |ctx, message| async move {
+            let project = parse_project(&message.project_id)?;
+            let repository = parse_url(&ctx, &message.repository_url)?;
+            Ok(ops::link(&ctx, project, &repository).await?.into())
+        })
+        .await
+    }
+
+    async fn delete_project(
+        &self,
+        request: Request<pb::DeleteProjectRequest>,
+    ) -> Result<Response<pb::DeleteProjectResponse>, Status> {
+        serve(request, |ctx, message| async move {
+            ops::delete(&ctx, parse_project(&message.project_id)?).await?;
+            Ok(pb::DeleteProjectResponse {})
+        })
+        .await
+    }
+
+    async fn sync_repository(
+        &self,
+        request: Request<pb::SyncRepositoryRequest>,
+    ) -> Result<Response<pb::Job>, Status> {
+        serve(request, |ctx, message| async move {
+            let project = parse_project(&message.project_id)?;
+            Ok(ops::sync(&ctx, project, parse_key(&message.idempotency_key)?).await?.into())
+        })
+        .await
+    }
+
+    async fn list_tree(
+        &self,
+        request: Request<pb::ListTreeRequest>,
+    ) -> Result<Response<pb::ListTreeResponse>, Status> {
+        serve(request, |ctx, message| async move {
+            let (size_default, size_max) = TREE_PAGE_SIZES;
+            let query = ListTree {
+                project: parse_project(&message.project_id)?,
+                commit: parse_commit(&message.commit)?,
+                directory: match message.path.as_str() {
+                    "" => None,
+                    path => Some(parse_path(path)?),
+                },
+                recursive: message.recursive,
+                page: PageRequest::with_sizes(message.page_size, message.page_token, size_default, size_max),
+            };
+            Ok(ops::list_tree(&ctx, &self.mirrors, query).await?.into())
+        })
+        .await
+    }
+
+    type ReadFileStream = Responses<pb::ReadFileResponse>;
+
+    async fn read_file(
+        &self,
+        request: Request<pb::ReadFileRequest>,
+    ) -> Result<Response<Self::ReadFileStream>, Status> {
+        serve_stream(request, |ctx, message| async move {
+            let query = ReadFile {
+                project: parse_project(&message.project_id)?,
+                commit: parse_commit(&message.commit)?,
+                path: parse_path(&message.path)?,
+                offset: message.offset,
+                length: message.length,
+            };
+            Ok(in_chunks(ops::read_file(&ctx, &self.mirrors, query).await?))
+        })
+        .await
+    }
+}
+
+/// The header, and then the bytes. The memory for reading is free again when the stream is dropped.
+fn in_chunks(part: FilePart) -> impl Stream<Item = Result<pb::ReadFileResponse>> {
+    use pb::read_file_response::Part;
+    let FilePart { header, mut bytes, memory } = part;
+    let mut header = Some(header);
+    stream::iter(std::iter::from_fn(move || {
+        let _held = &memory;
+        let part = match header.take() {
+            Some(header) => Part::Header(header.into()),
+            None if bytes.is_empty() => return None,
+            None => Part::Chunk(next_chunk(&mut bytes).into()),
+        };
+        Some(Ok(pb::ReadFileResponse { part: Some(part) }))
+    }))
+}
+
+fn next_chunk(bytes: &mut Bytes) -> Bytes {
+    bytes.split_to(bytes.len().min(CHUNK_BYTES_MAX))
+}
+
+fn parse_project(id: &str) -> Result<ProjectId> {
+    ProjectId::parse("project_id", id)
+}
+
+fn parse_key(key: &str) -> Result<uuid::Uuid> {
+    key.parse().map_err(|_| Error::invalid("idempotency_key", "must be a UUID"))
+}
+
+fn parse_url(ctx: &Ctx, url: &str) -> Result<RepositoryUrl> {
+    let policy = UrlPolicy { allow_file: ctx.config.environment.is_local(), allowed_ports: Vec::new() };
+    RepositoryUrl::parse(url, &policy)
+        .map_err(|error| Error::new(Reason::InvalidRepositoryUrl).at("repository_url", error.to_string()))
+}
+
+fn parse_path(path: &str) -> Result<RepositoryPath> {
+    RepositoryPath::parse(path).map_err(|error| Error::new(Reason::InvalidPath).at("path", error.to_string()))
+}
+
+fn parse_commit(commit: &str) -> Result<Option<CommitId>> {
+    match commit {
+        "" => Ok(None),
+        text => match CommitId::parse(text) {
+            Some(commit) => Ok(Some(commit)),
+            None => Err(Error::invalid("commit", "must be 40 hexadecimal digits")),
+        },
+    }
+}
+
+impl From<Project> for pb::Project {
+    fn from(project: Project) -> Self {
+        Self {
+            id: project.id.to_string(),
+            team_id: project.team.to_string(),
+            name: project.name,
+            repository_url: project.link.map(|link| link.url).unwrap_or_default(),
+            mirror_state: pb::MirrorState::from(project.state).into(),
+            head_commit: project.head.map(|head| head.to_string()).unwrap_or_default(),
+            default_branch: project.default_branch,
+            mirror_bytes: project.mirror_bytes,
+            synced_at: project.synced_at.map(Into::into),
+            created_at: Some(project.created_at.into()),
+        }
+    }
+}
+
+impl From<MirrorState> for pb::MirrorState {
+    fn from(state: MirrorState) -> Self {
+        match state {
+            MirrorState::Unlinked => Self::Unlinked,
+            MirrorState::Pending => Self::Pending,
+            MirrorState::Ready => Self::Ready,
+            MirrorState::Failed => Self::Failed,
+        }
+    }
+}
+
+impl From<EntryKind> for pb::TreeEntryKind {
+    fn from(kind: EntryKind) -> Self {
+        match kind {
+            EntryKind::File => Self::File,
+            EntryKind::Executable => Self::Executable,
+            EntryKind::Directory => Self::Directory,
+            EntryKind::Symlink => Self::Symlink,
+            EntryKind::Submodule => Self::Submodule,
+        }
+    }
+}
+
+impl From<TreePage> for pb::ListTreeResponse {
+    fn from(page: TreePage) -> Self {
+        Self {
+            entries: page.entries.into_iter().map(Into::into).collect(),
+            next_page_token: page.next,
+            commit: page.commit.to_string(),
+            left_out: page.left_out,
+        }
+    }
+}
+
+impl From<TreeEntry> for pb::TreeEntry {
+    fn from(entry: TreeEntry) -> Self {
+        Self {
+            path: entry.path.as_str().to_owned(),
+            kind: pb::TreeEntryKind::from(entry.kind).into(),
+            size: entry.size,
+            object_id: entry.object,
+        }
+    }
+}
+
+impl From<FileHeader> for pb::FileHeader {
+    fn from(header: FileHeader) -> Self {
+        Self {
+            size: header.size,
+            object_id: header.object,
+            binary: header.binary,
+            kind: pb::TreeEntryKind::from(header.kind).into(),
+            commit: header.commit.to_string(),
+        }
+    }
+}
