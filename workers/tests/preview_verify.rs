@@ -1,6 +1,7 @@
 //! `preview_verify` against a store that lies.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::disallowed_methods, reason = "the test plays the store, and starts tasks for it")]
 
 use std::{path::PathBuf, time::Duration};
 

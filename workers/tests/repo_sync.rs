@@ -76,7 +76,7 @@ impl Bench {
             time_limit: Duration::from_secs(60),
             stop,
             progress: ProgressSink::new(move |progress| seen.lock().unwrap().push(progress)),
-            http: reqwest::Client::new(),
+            http: reqwest::Client::builder().no_proxy().build().unwrap(),
         };
         (context, sender)
     }
