@@ -93,9 +93,9 @@ async fn main() {
     add("bare tonic", bare().await);
     add(
         "our listener, no gate",
-        listener(&tasks, Routes::new(UserServiceServer::new(Bare)).prepare().into_axum_router()).await,
+        listener(&tasks, Routes::new(UserServiceServer::new(Bare)).prepare()).await,
     );
-    let router = || Routes::new(UserServiceServer::new(Served)).prepare().into_axum_router();
+    let router = || Routes::new(UserServiceServer::new(Served)).prepare();
     let gate = world.app().edge().gate(Listener::Public, router());
     add("+ gate: names, policy, token, rules, counters", listener(&tasks, gate).await);
     add("the real GetMe, with its row in SQLite", world.app().addresses.public);

@@ -82,7 +82,7 @@ async fn sync(world: &World, ada: &Actor) {
 }
 
 async fn publish(ada: &Actor) {
-    let project = ada.client.projects().create(ada.team_id, "bundle", None).await.unwrap();
+    let project = ada.client.projects().create(ada.me.personal_team_id, "bundle", None).await.unwrap();
     let files = (0..BUNDLE_FILES)
         .map(|index| (format!("src/file-{index:05}.js"), format!("export default {index};\n")));
     let source: MemorySource = files.collect();

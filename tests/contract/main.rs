@@ -6,6 +6,8 @@
 )]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod authorization;
 mod descriptors;
 mod errors;
 mod golden;
+mod policy;

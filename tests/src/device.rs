@@ -1,14 +1,11 @@
 //! A device key under the test's control, for proofs that a well-behaved client would not make.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use hivesync_proto::device_proof::{self, Claims, Header, Jwk};
 use p256::{
     SecretKey,
     ecdsa::{Signature, SigningKey, signature::Signer as _},
     elliptic_curve::{Generate as _, sec1::ToSec1Point as _},
 };
-use uuid::Uuid;
 
 /// A P-256 key pair.
 pub struct Device {
@@ -32,20 +29,6 @@ impl Device {
         let y = point.y().expect("not compressed");
         let jwk = Jwk::P256 { x: (*x).into(), y: (*y).into() };
         Self { signing: SigningKey::from(&secret), jwk }
-    }
-
-    /// What an honest client claims in a call of `method_path` at `authority`.
-    #[must_use]
-    pub fn claims(&self, authority: &str, method_path: &str, access_token: Option<&str>) -> Claims {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after the epoch");
-        Claims {
-            jti: Uuid::new_v4().to_string(),
-            htm: device_proof::METHOD.to_owned(),
-            htu: device_proof::htu(authority, method_path),
-            iat: now.as_secs(),
-            ath: access_token.map(device_proof::access_token_hash),
-            nonce: None,
-        }
     }
 
     /// The proof that makes these claims, signed.

@@ -3,8 +3,15 @@
 #![allow(clippy::print_stderr, reason = "a test says what it skips")]
 #![allow(clippy::disallowed_methods, reason = "the world of a test has its own time, chance and tasks")]
 
+pub mod actor;
 pub mod backend;
 pub mod binary;
+pub mod caller;
 pub mod device;
+pub mod manifest;
+pub mod process;
+pub mod raw_worker;
 pub mod repository;
 pub mod wire;
+pub mod worker;
+pub mod world;

@@ -2,13 +2,23 @@
 
 use std::time::Duration;
 
-use hivesync_proto::{device_proof, v1::ErrorReason};
+use bytes::{Buf as _, BufMut as _, Bytes};
+use hivesync_proto::{
+    device_proof::{self, Claims},
+    v1::ErrorReason,
+};
+use hivesync_server::base::clock::Clock;
 use prost::Message;
 use tonic::{
-    Code, Request, Response, Status, client::Grpc, codegen::http::uri::PathAndQuery,
-    metadata::AsciiMetadataValue, transport::Channel,
+    Code, Request, Response, Status,
+    client::Grpc,
+    codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
+    codegen::http::uri::PathAndQuery,
+    metadata::AsciiMetadataValue,
+    transport::Channel,
 };
 use tonic_types::StatusExt as _;
+use uuid::Uuid;
 
 use crate::device::Device;
 
@@ -22,6 +32,8 @@ pub struct Wire {
     pub channel: Channel,
     /// Host and port, as the calls address them.
     pub authority: String,
+    /// The time that proofs are made at.
+    pub clock: Clock,
 }
 
 /// What goes along with a call.
@@ -34,8 +46,8 @@ pub struct Credentials<'a> {
 }
 
 impl Wire {
-    /// Connects to a listener on this machine.
-    pub async fn connect(authority: impl Into<String>) -> Self {
+    /// Connects to a listener on this machine, whose clock is `clock`.
+    pub async fn connect(authority: impl Into<String>, clock: Clock) -> Self {
         let authority = authority.into();
         let endpoint = Channel::from_shared(format!("http://{authority}")).expect("an address");
         let channel = endpoint
@@ -44,7 +56,7 @@ impl Wire {
             .connect()
             .await
             .expect("the server listens");
-        Self { channel, authority }
+        Self { channel, authority, clock }
     }
 
     /// Calls `method`, such as `hivesync.v1.UserService/GetMe`, with whatever message.
@@ -80,6 +92,36 @@ impl Wire {
         grpc.unary(request, path, tonic_prost::ProstCodec::default()).await
     }
 
+    /// Calls `method` with any bytes in place of a message.
+    ///
+    /// # Errors
+    /// The server's status.
+    pub async fn call_bytes(
+        &self,
+        method: &str,
+        bytes: Bytes,
+        with: Credentials<'_>,
+    ) -> Result<Bytes, Status> {
+        let request = self.request(method, bytes, with);
+        let mut grpc = Grpc::new(self.channel.clone());
+        grpc.ready().await.expect("the connection stands");
+        let path = PathAndQuery::try_from(format!("/{method}")).expect("a method");
+        grpc.unary(request, path, AsIs).await.map(Response::into_inner)
+    }
+
+    /// What an honest device claims in a call of `method`.
+    #[must_use]
+    pub fn claims(&self, method: &str, access_token: Option<&str>) -> Claims {
+        Claims {
+            jti: Uuid::new_v4().to_string(),
+            htm: device_proof::METHOD.to_owned(),
+            htu: device_proof::htu(&self.authority, &format!("/{method}")),
+            iat: u64::try_from(self.clock.now().as_secs()).expect("after the epoch"),
+            ath: access_token.map(device_proof::access_token_hash),
+            nonce: None,
+        }
+    }
+
     /// The request of an honest client.
     pub fn request<M>(&self, method: &str, message: M, with: Credentials<'_>) -> Request<M> {
         let mut request = Request::new(message);
@@ -88,7 +130,7 @@ impl Wire {
             set(&mut request, "authorization", &format!("Bearer {token}"));
         }
         if let Some(device) = with.device {
-            let claims = device.claims(&self.authority, &format!("/{method}"), with.access_token);
+            let claims = self.claims(method, with.access_token);
             set(&mut request, device_proof::METADATA_KEY, &device.sign(&claims));
         }
         request
@@ -148,4 +190,41 @@ impl Refusal {
 #[track_caller]
 pub fn refused<T: std::fmt::Debug>(outcome: Result<T, Status>) -> Refusal {
     Refusal::of(&outcome.expect_err("the call must be refused"))
+}
+
+/// Messages as the bytes that they are.
+struct AsIs;
+
+impl Codec for AsIs {
+    type Encode = Bytes;
+    type Decode = Bytes;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl Encoder for AsIs {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn encode(&mut self, bytes: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        buffer.put(bytes);
+        Ok(())
+    }
+}
+
+impl Decoder for AsIs {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
+        Ok(Some(buffer.copy_to_bytes(buffer.remaining())))
+    }
 }

@@ -1,0 +1,170 @@
+//! What is true of every call: who may make it, how large it is, and what comes back with a refusal.
+
+use std::time::Duration;
+
+use hivesync_proto::v1::{self as pb, ErrorReason as Reason};
+use hivesync_server::edge::policy::{Audience, TABLE};
+use hivesync_tests::{
+    backend::Backend,
+    caller::{address_of, login},
+    device::Device,
+    on_each_backend,
+    wire::{CORRELATION_ID, Credentials, refused, set},
+    world::World,
+};
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
+
+const GET_ME: &str = "hivesync.v1.UserService/GetMe";
+
+on_each_backend!(
+    every_call_wants_a_sign_in,
+    empty_messages_are_answered,
+    each_listener_serves_its_own,
+    the_server_is_healthy,
+    too_many_sign_ins_have_to_wait,
+);
+
+async fn every_call_wants_a_sign_in(world: World) {
+    let wire = world.wire().await;
+    for row in TABLE.iter().filter(|row| row.audience == Audience::User) {
+        let refusal = refused(wire.call::<(), ()>(row.route, (), Credentials::default()).await);
+        assert_eq!(refusal.code, tonic::Code::Unauthenticated, "{}", row.route);
+    }
+}
+
+/// An empty message is the simplest one that breaks rules; no service may stumble over it.
+async fn empty_messages_are_answered(world: World) {
+    let ada = world.caller("ada").await;
+    let rows = TABLE.iter().filter(|row| matches!(row.audience, Audience::User | Audience::Public));
+    for row in rows.filter(|row| !row.streaming) {
+        if let Err(status) = ada.call::<(), ()>(row.route, ()).await {
+            let refusal = hivesync_tests::wire::Refusal::of(&status);
+            assert_ne!(refusal.reason, Reason::Internal, "{}", row.route);
+            assert_ne!(refusal.reason, Reason::UnknownMethod, "{}", row.route);
+        }
+    }
+}
+
+async fn each_listener_serves_its_own(world: World) {
+    let addresses = &world.app().addresses;
+    let listeners = [
+        (addresses.public, [Audience::Public, Audience::User].as_slice()),
+        (addresses.worker, &[Audience::Worker]),
+        (addresses.admin, &[Audience::Operator]),
+    ];
+    for (address, served) in listeners {
+        let wire = world.wire_to(address).await;
+        for row in
+            TABLE.iter().filter(|row| row.audience != Audience::Everywhere && !served.contains(&row.audience))
+        {
+            let refusal = refused(wire.call::<(), ()>(row.route, (), Credentials::default()).await);
+            assert_eq!(refusal.reason, Reason::UnknownMethod, "{} at {address}", row.route);
+        }
+    }
+}
+
+async fn the_server_is_healthy(world: World) {
+    let wire = world.wire().await;
+    let mut health = HealthClient::new(wire.channel);
+    for service in ["", "hivesync.v1.AuthService", "hivesync.v1.PreviewService"] {
+        let answer =
+            health.check(HealthCheckRequest { service: service.to_owned() }).await.unwrap().into_inner();
+        assert_eq!(answer.status(), ServingStatus::Serving, "{service}");
+    }
+    let unknown = health.check(HealthCheckRequest { service: "nobody".to_owned() }).await;
+    assert_eq!(unknown.unwrap_err().code(), tonic::Code::NotFound);
+}
+
+async fn too_many_sign_ins_have_to_wait(world: World) {
+    let backend = world.backend();
+    drop(world);
+    let world = World::without_worker(backend, &[("RATE_LIMITS", "on")]).await;
+    let wire = world.wire().await;
+    let device = Device::new();
+    for _ in 0..200 {
+        let refusal = refused(login(&wire, &address_of("ada"), "Wrong-Password-12", &device).await);
+        if refusal.reason == Reason::RateLimited {
+            assert_eq!(refusal.code, tonic::Code::ResourceExhausted);
+            assert!(refusal.retry_after.expect("how long to wait") > Duration::ZERO);
+            return;
+        }
+    }
+    panic!("two hundred wrong passwords in a row were all tried");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_over_the_limit_are_refused() {
+    let world = World::without_worker(Backend::Embedded, &[]).await;
+    let wire = world.wire().await;
+    let request = pb::RegisterRequest {
+        email: address_of("ada"),
+        password: "x".to_owned(),
+        display_name: "x".repeat(5 * 1024 * 1024),
+    };
+    let outcome = wire.call::<_, pb::RegisterResponse>(
+        "hivesync.v1.AuthService/Register",
+        request,
+        Credentials::default(),
+    );
+    assert_eq!(refused(outcome.await).reason, Reason::MessageTooLarge);
+    // The connection lives on.
+    assert!(wire.call::<(), ()>(GET_ME, (), Credentials::default()).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn unknown_methods_and_bodies_are_refused_in_our_words() {
+    let world = World::without_worker(Backend::Embedded, &[]).await;
+    let wire = world.wire().await;
+    for method in ["hivesync.v1.UserService/GetYou", "hivesync.v1.NobodyService/GetMe", "nothing/at-all"] {
+        let refusal = refused(wire.call::<(), ()>(method, (), Credentials::default()).await);
+        assert_eq!((refusal.code, refusal.reason), (tonic::Code::Unimplemented, Reason::UnknownMethod));
+    }
+    for garbage in
+        [b"\xff\xff\xff".as_slice(), b"\x0a\xff\xff\xff\xff\x0f", b"\x08\x01", b"{}", b"\x0a\x02\xff\xfe"]
+    {
+        let outcome = wire.call_bytes(
+            "hivesync.v1.AuthService/Register",
+            bytes::Bytes::from_static(garbage),
+            Credentials::default(),
+        );
+        let refusal = refused(outcome.await);
+        assert_eq!(
+            (refusal.code, refusal.reason),
+            (tonic::Code::InvalidArgument, Reason::InvalidRequest),
+            "{garbage:?}"
+        );
+        assert!(!refusal.text.to_lowercase().contains("decode"), "{}", refusal.text);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_answer_has_a_correlation_id_of_this_server() {
+    let world = World::without_worker(Backend::Embedded, &[]).await;
+    let ada = world.caller("ada").await;
+    let with = Credentials { access_token: Some(&ada.tokens.access_token), device: None };
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..3 {
+        let mut request = ada.wire.request(GET_ME, pb::GetMeRequest {}, with);
+        // Nobody outside of the trusted proxies names the calls of this server.
+        set(&mut request, CORRELATION_ID, "chosen-by-the-client");
+        let answer = ada.wire.send::<_, pb::User>(GET_ME, request).await.unwrap();
+        let id = answer.metadata().get(CORRELATION_ID).expect("an ID").to_str().unwrap().to_owned();
+        assert_ne!(id, "chosen-by-the-client");
+        seen.insert(id);
+    }
+    assert_eq!(seen.len(), 3);
+}
+
+/// Many small calls at once on one connection: a window that is too small makes the server's HTTP/2 take them for
+/// a flood and drop the connection.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_calls_share_one_connection() {
+    let world = World::without_worker(Backend::Embedded, &[]).await;
+    let wire = world.wire().await;
+    let calls = (0..512).map(|_| wire.call::<(), ()>(GET_ME, (), Credentials::default()));
+    for outcome in futures::future::join_all(calls).await {
+        assert_eq!(refused(outcome).reason, Reason::Unauthenticated);
+    }
+}

@@ -1,0 +1,78 @@
+//! What users are told: stored, listed, and live.
+
+use futures::StreamExt as _;
+use hivesync::{
+    notifications::{NotificationEvent, NotificationKind, StartAt},
+    page::PageRequest,
+    teams::TeamRole,
+};
+use hivesync_tests::{on_each_backend, repository::Repository, world::World};
+
+on_each_backend!(
+    the_path_is_told_live,
+    a_stream_resumes_after_its_cursor,
+    reading_is_remembered,
+    each_user_is_told_their_own
+);
+
+async fn next(stream: &mut hivesync::notifications::NotificationStream) -> (u64, NotificationKind) {
+    loop {
+        match stream.next().await.expect("the stream goes on").expect("the stream holds") {
+            NotificationEvent::Notification(told) => return (told.sequence, told.kind),
+            _ => continue,
+        }
+    }
+}
+
+async fn the_path_is_told_live(world: World) {
+    let ada = world.user("ada").await;
+    let mut stream = ada.client.notifications().follow(StartAt::Now);
+    assert!(matches!(stream.next().await, Some(Ok(NotificationEvent::Connected))));
+    let repository = Repository::sample();
+    let project = ada.project("site", &repository).await;
+    ada.sync(project.id).await;
+    let (first, kind) = next(&mut stream).await;
+    assert_eq!(kind, NotificationKind::RepositorySynced);
+    ada.publish(project.id, &[("index.html", b"x")]).await.unwrap();
+    assert_eq!(next(&mut stream).await, (first + 1, NotificationKind::PreviewReady));
+}
+
+async fn a_stream_resumes_after_its_cursor(world: World) {
+    let ada = world.user("ada").await;
+    let team = ada.client.teams().create("Engines").await.unwrap();
+    for name in ["bob", "cyd"] {
+        let newcomer = world.user(name).await;
+        world.enlist(&ada, team.id, &newcomer, TeamRole::Member).await;
+    }
+    let listed = ada.client.notifications().list(false, PageRequest::first()).await.unwrap();
+    let mut sequences: Vec<u64> = listed.page.items.iter().map(|told| told.sequence).collect();
+    sequences.reverse();
+    let gapless: Vec<u64> = (1..=u64::try_from(sequences.len()).unwrap()).collect();
+    assert_eq!(sequences, gapless);
+    let mut stream = ada.client.notifications().follow(StartAt::After(1));
+    for sequence in &sequences[1..] {
+        assert_eq!(next(&mut stream).await.0, *sequence);
+    }
+}
+
+async fn reading_is_remembered(world: World) {
+    let ada = world.user("ada").await;
+    let phone = world.device_of(&ada, "phone", hivesync::auth::Platform::Ios).await;
+    let listed = phone.client.notifications().list(true, PageRequest::first()).await.unwrap();
+    let newest = listed.page.items.first().expect("a new device is told");
+    assert_eq!(newest.kind, NotificationKind::DeviceAdded);
+    assert!(listed.unread_count >= 1);
+    assert_eq!(ada.client.notifications().mark_read(newest.sequence).await.unwrap(), 0);
+    let listed = ada.client.notifications().list(true, PageRequest::first()).await.unwrap();
+    assert!(listed.page.items.is_empty());
+}
+
+async fn each_user_is_told_their_own(world: World) {
+    let (ada, eve) = (world.user("ada").await, world.user("eve").await);
+    let before = eve.client.notifications().list(false, PageRequest::first()).await.unwrap().page.items.len();
+    let repository = Repository::sample();
+    let project = ada.project("site", &repository).await;
+    ada.sync(project.id).await;
+    let after = eve.client.notifications().list(false, PageRequest::first()).await.unwrap().page.items.len();
+    assert_eq!(before, after);
+}

@@ -1,0 +1,6 @@
+//! What survives the sudden death of a process: everything that was answered, and nothing by halves.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::disallowed_methods, reason = "faults happen at moments of the real clock")]
+
+mod kill;

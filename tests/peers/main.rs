@@ -1,0 +1,7 @@
+//! Other people's clients, and other languages' clients, against the real server.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::disallowed_methods, reason = "a test may be told by the environment to be quick")]
+#![allow(clippy::print_stderr, reason = "a test says what it skips")]
+
+mod python;

@@ -1,0 +1,183 @@
+//! The real server in this process, on ephemeral ports, with stores and a clock of its own.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use hivesync::{Client, auth::Platform, teams::TeamRole};
+use hivesync_server::{
+    app::App,
+    base::{
+        clock::Clock,
+        config::{Config, Source},
+    },
+};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use crate::{
+    actor::Actor,
+    backend::{Backend, Stores},
+    caller::Caller,
+    wire::Wire,
+    worker::Worker,
+};
+
+/// What signs the access tokens of every world, so that tests can forge some.
+pub const JWT_SECRET: &str = "kT9vQ2mXw7RzL4bN8cJ1hF6yD3sG5pAe0uVtIoYx";
+/// What workers prove to know.
+pub const WORKER_SECRET: &str = "Zq8Wn5Xe2Rc7Tv4Yb1Um6Ik3Ol0Pa9SdFgHjKlMz";
+
+/// A server and its surroundings. All of it ends with this value.
+pub struct World {
+    app: App,
+    worker: Option<Worker>,
+    clock: Clock,
+    backend: Backend,
+    directory: TempDir,
+    _stores: Stores,
+}
+
+impl World {
+    /// A world with a server and a worker.
+    pub async fn new(backend: Backend) -> Self {
+        Self::with(backend, &[]).await
+    }
+
+    /// A world whose server is told something more, or something else.
+    pub async fn with(backend: Backend, settings: &[(&str, &str)]) -> Self {
+        let mut world = Self::without_worker(backend, settings).await;
+        world.start_worker().await;
+        world
+    }
+
+    /// A world in which nobody takes the jobs.
+    pub async fn without_worker(backend: Backend, settings: &[(&str, &str)]) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let stores = Stores::open(backend, directory.path()).await;
+        let data_dir = directory.path().join("data");
+        let mut source = Source::default()
+            .with("HIVESYNC_ENV", "local")
+            .with("DATA_DIR", data_dir.display().to_string())
+            .with("JWT_SECRET", JWT_SECRET)
+            .with("WORKER_SHARED_SECRET", WORKER_SECRET)
+            .with("RATE_LIMITS", "off");
+        for name in ["LISTEN_ADDR", "WORKER_LISTEN_ADDR", "ADMIN_LISTEN_ADDR", "METRICS_LISTEN_ADDR"] {
+            source = source.with(name, "127.0.0.1:0");
+        }
+        for (name, value) in stores.settings() {
+            source = source.with(name, value.as_str());
+        }
+        for (name, value) in settings {
+            source = source.with(name, *value);
+        }
+        let config = Config::read(&source).unwrap_or_else(|faults| panic!("the configuration: {faults:?}"));
+        let clock = Clock::system();
+        let app = App::start(config, clock.clone()).await.expect("the server starts");
+        Self { app, worker: None, clock, backend, directory, _stores: stores }
+    }
+
+    /// Starts the worker, or another one in its place.
+    pub async fn start_worker(&mut self) {
+        self.worker = Some(Worker::start(self.app.addresses.worker, &self.data_dir()).await);
+    }
+
+    /// The server.
+    #[must_use]
+    pub fn app(&self) -> &App {
+        &self.app
+    }
+
+    /// The stores that the server uses.
+    #[must_use]
+    pub fn backend(&self) -> Backend {
+        self.backend
+    }
+
+    /// A directory for the test's own files.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// The server's data directory.
+    #[must_use]
+    pub fn data_dir(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
+    /// Moves the server's clock forward.
+    pub fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+    }
+
+    /// A connection to the public listener.
+    pub async fn wire(&self) -> Wire {
+        self.wire_to(self.app.addresses.public).await
+    }
+
+    /// A connection to one of the server's listeners.
+    pub async fn wire_to(&self, address: SocketAddr) -> Wire {
+        Wire::connect(address.to_string(), self.clock.clone()).await
+    }
+
+    /// A new user, signed in without the client library.
+    pub async fn caller(&self, name: &str) -> Caller {
+        Caller::join(self.wire().await, name).await
+    }
+
+    /// A new user with a desktop client.
+    pub async fn user(&self, name: &str) -> Actor {
+        Actor::join(self.client("desktop", Platform::Desktop).await, name).await
+    }
+
+    /// Another device of a user, signed in.
+    pub async fn device_of(&self, user: &Actor, name: &str, platform: Platform) -> Actor {
+        Actor::sign_in(self.client(name, platform).await, &user.name).await
+    }
+
+    /// A client that nobody has signed in with.
+    pub async fn client(&self, device_name: &str, platform: Platform) -> Client {
+        Client::builder(self.app.addresses.public_url.as_str())
+            .admin_url(format!("http://{}", self.app.addresses.admin))
+            .secret_store(std::sync::Arc::new(hivesync::keychain::MemoryStore::new()))
+            .device_name(device_name)
+            .platform(platform)
+            .build()
+            .await
+            .expect("a client")
+    }
+
+    /// Makes `newcomer` a member of a team of `inviter`.
+    pub async fn enlist(&self, inviter: &Actor, team: Uuid, newcomer: &Actor, role: TeamRole) {
+        let invitation = inviter.client.teams().invite(team, &newcomer.email, role).await.expect("invited");
+        newcomer.client.teams().accept(invitation.id).await.expect("accepted");
+    }
+}
+
+/// Runs each test on the embedded stores and on those of a production installation.
+///
+/// A test is a function `async fn name(world: World)` of the same module.
+#[macro_export]
+macro_rules! on_each_backend {
+    ($($test:ident),+ $(,)?) => {
+        mod embedded {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                super::$test($crate::world::World::new($crate::backend::Backend::Embedded).await).await;
+            })+
+        }
+
+        mod production {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                let backend = $crate::backend::Backend::Production;
+                if backend.available() {
+                    super::$test($crate::world::World::new(backend).await).await;
+                }
+            })+
+        }
+    };
+}
