@@ -10,7 +10,10 @@ use tokio::{sync::watch, time::timeout};
 use crate::{
     connection::Connection,
     executor::{Executor, Surroundings},
-    git::mirror::Mirror,
+    git::{
+        mirror::Mirror,
+        version::{self, GitError},
+    },
     identity::Identity,
     report::Reporter,
     sandbox::WorkDir,
@@ -78,6 +81,9 @@ pub enum WorkerError {
     /// Downloads cannot be made.
     #[error("the HTTP client cannot be made")]
     Http(#[source] reqwest::Error),
+    /// Mirrors cannot be made.
+    #[error(transparent)]
+    Git(#[from] GitError),
     /// The data directory cannot be used.
     #[error("the data directory cannot be used: {0}")]
     DataDir(#[from] io::Error),
@@ -136,7 +142,7 @@ impl Worker {
     /// still runs then is stopped and given back.
     ///
     /// # Errors
-    /// If the data directory cannot be used.
+    /// If the data directory cannot be used, or if git is missing or too old.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), WorkerError> {
         let (data_dir, tmp_dir) = (self.data_dir.clone(), self.tmp_dir.clone());
         task::blocking(move || {
@@ -145,6 +151,9 @@ impl Worker {
             Mirror::sweep_trash(&data_dir)
         })
         .await??;
+        if self.session.kinds.contains(&JobKind::RepoSync) {
+            version::check(WorkDir::create(&self.tmp_dir)?.path()).await?;
+        }
         let leave = async {
             shutdown.await;
             self.drain().await;

@@ -5,6 +5,7 @@ mod environment;
 pub mod mirror;
 pub mod progress;
 pub mod snapshot;
+pub mod version;
 
 use std::{
     ffi::OsString,
