@@ -41,7 +41,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Starts to configure a client of the server at `url`, such as `https://hivesync.example:50051`.
+    /// Starts to configure a client of the server at `url`, such as `https://hivesync.example`.
     pub fn builder(url: impl Into<String>) -> ClientBuilder {
         ClientBuilder::new(url.into())
     }

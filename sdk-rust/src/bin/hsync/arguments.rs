@@ -9,8 +9,8 @@ use crate::{auth::LoginArguments, notifications::NotificationArguments, preview,
 #[derive(Parser)]
 #[command(name = "hsync", version, after_help = AFTER_HELP, propagate_version = true)]
 pub(crate) struct Arguments {
-    /// The server, such as https://hivesync.example:50051
-    #[arg(long, global = true, env = "HSYNC_SERVER", default_value = "http://127.0.0.1:50051")]
+    /// The server, such as https://hivesync.example
+    #[arg(long, global = true, env = "HSYNC_SERVER", default_value = "http://127.0.0.1:7440")]
     pub(crate) server: String,
 
     /// Print JSON: one document, or one a line when streaming; errors too, on standard error

@@ -1,6 +1,6 @@
 //! `hsync login`, `logout` and `whoami`.
 
-use std::io;
+use std::io::{self, Write as _};
 
 use clap::Args;
 use hivesync::{Secret, keychain};
@@ -24,8 +24,8 @@ Examples:
 
 Output with --json: {\"user_id\",\"session_id\",\"device_id\",\"persistent\"}")]
 pub(crate) struct LoginArguments {
-    /// The e-mail address of the account
-    email: String,
+    /// The e-mail address of the account; asked for if it is left out
+    email: Option<String>,
     /// Create the account first
     #[arg(long)]
     register: bool,
@@ -44,30 +44,39 @@ pub(crate) async fn login(arguments: &LoginArguments, server: &str, output: Outp
         return Err(Failure::Usage(format!("There is nothing to stay signed in by. {NO_KEY_STORE}")));
     }
     let client = client(server, Some(store)).await?;
-    let password = tokio::task::block_in_place(|| read_password(arguments))?;
+    let (email, password) = tokio::task::block_in_place(|| read_credentials(arguments))?;
     if arguments.register {
-        let name = arguments.name.as_deref().unwrap_or(&arguments.email);
-        client.auth().register(&arguments.email, &password, name).await?;
+        let name = arguments.name.as_deref().unwrap_or(&email);
+        client.auth().register(&email, &password, name).await?;
     }
-    let account = client.auth().login(&arguments.email, &password).await?;
+    let account = client.auth().login(&email, &password).await?;
     if !persistent {
         client.auth().logout(false).await?;
     }
     output.result(&account, |account| match account.persistent {
-        true => format!("Signed in as {}.", arguments.email),
-        false => format!("The account {} works. {NO_KEY_STORE}", arguments.email),
+        true => format!("Signed in as {email}."),
+        false => format!("The account {email} works. {NO_KEY_STORE}"),
     })
 }
 
-fn read_password(arguments: &LoginArguments) -> Result<Secret> {
-    let text = if arguments.password_stdin {
-        let mut line = String::new();
-        io::stdin().read_line(&mut line)?;
-        line.trim_end_matches(['\r', '\n']).to_owned()
-    } else {
-        rpassword::prompt_password("Password: ")?
+/// What to sign in with: prompts go to standard error, so that the result can be piped.
+fn read_credentials(arguments: &LoginArguments) -> Result<(String, Secret)> {
+    let email = match &arguments.email {
+        Some(email) => email.clone(),
+        None => {
+            write!(io::stderr(), "E-mail: ")?;
+            read_line()?
+        }
     };
-    Ok(Secret::new(text))
+    let password =
+        if arguments.password_stdin { read_line()? } else { rpassword::prompt_password("Password: ")? };
+    Ok((email, Secret::new(password)))
+}
+
+fn read_line() -> Result<String> {
+    let mut line = String::new();
+    io::stdin().read_line(&mut line)?;
+    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
 }
 
 pub(crate) async fn logout(connection: &Connection, everywhere: bool, output: Output) -> Result<()> {
