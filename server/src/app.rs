@@ -5,8 +5,8 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use hivesync_migrations::{Migrator, MigratorTrait as _};
 use hivesync_proto::v1::{
     audit_service_server::AuditServiceServer, auth_service_server::AuthServiceServer,
-    notification_service_server::NotificationServiceServer, team_service_server::TeamServiceServer,
-    user_service_server::UserServiceServer,
+    notification_service_server::NotificationServiceServer, preview_service_server::PreviewServiceServer,
+    team_service_server::TeamServiceServer, user_service_server::UserServiceServer,
 };
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
@@ -34,7 +34,7 @@ use crate::{
         signal::Signals,
         task::Tasks,
     },
-    domain::{access, audit, auth, jobs, notifications, projects, teams, users},
+    domain::{access, audit, auth, jobs, notifications, previews, projects, teams, users},
     edge::{
         Edge,
         authenticate::Authenticator,
@@ -276,7 +276,10 @@ fn plug_ports(config: &Config, entropy: &Entropy, tasks: &Tasks) -> Result<Ports
 
 /// The slices behind the kinds of jobs.
 fn job_handlers() -> jobs::JobHandlers {
-    jobs::JobHandlers::default().with(projects::RepoSyncJob).with(projects::CleanupJob)
+    jobs::JobHandlers::default()
+        .with(projects::RepoSyncJob)
+        .with(projects::CleanupJob)
+        .with(previews::PreviewVerify)
 }
 
 /// Starts everything that goes on in the background.
@@ -299,6 +302,9 @@ fn event_handlers() -> outbox::Handlers {
         .on::<auth::RefreshReused>(Notify)
         .on::<projects::RepositorySynced>(Notify)
         .on::<projects::RepositorySyncFailed>(Notify)
+        .on::<projects::ProjectDeleted>(previews::EndPreviews)
+        .on::<previews::PreviewReady>(Notify)
+        .on::<previews::PreviewFailed>(Notify)
 }
 
 /// Removes what nobody needs any more.
@@ -306,7 +312,8 @@ async fn sweep(base: Arc<Base>) -> Result<()> {
     let ctx = Ctx::system(base, "sweep")?;
     let tx = ctx.begin().await?;
     idempotency::sweep(&ctx, &tx).await?;
-    tx.commit().await
+    tx.commit().await?;
+    previews::sweep(&ctx).await
 }
 
 /// Opens the four listeners.
@@ -336,6 +343,7 @@ async fn serve(
         .add_service(AuthServiceServer::new(auth::Rpc).max_decoding_message_size(bytes_max))
         .add_service(UserServiceServer::new(users::Rpc).max_decoding_message_size(bytes_max))
         .add_service(TeamServiceServer::new(teams::Rpc).max_decoding_message_size(bytes_max))
+        .add_service(PreviewServiceServer::new(previews::Rpc).max_decoding_message_size(bytes_max))
         .add_service(
             NotificationServiceServer::new(notifications::Rpc::default())
                 .max_decoding_message_size(bytes_max),

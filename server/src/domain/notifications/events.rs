@@ -10,6 +10,7 @@ use crate::{
     base::{ctx::Ctx, db::Tx, error::Result, outbox::Handler},
     domain::{
         auth::{DeviceAdded, RefreshReused},
+        previews::{PreviewFailed, PreviewReady},
         projects::{RepositorySyncFailed, RepositorySynced},
         teams::{self, MemberInvited, MemberJoined},
         users,
@@ -112,5 +113,33 @@ impl Handler<RepositorySyncFailed> for Notify {
         };
         let admins = teams::admin_ids(tx, event.team).await?;
         tell(ctx, tx, admins.into_iter().chain(event.requester), &news).await
+    }
+}
+
+#[async_trait]
+impl Handler<PreviewReady> for Notify {
+    async fn handle(&self, ctx: &Ctx, tx: &Tx, event: PreviewReady) -> Result<()> {
+        let news = News {
+            kind: Kind::PreviewReady,
+            text: "A preview of yours can be opened.".to_owned(),
+            team: Some(event.team),
+            project: Some(event.project),
+            subject: Some(event.preview.0),
+        };
+        tell(ctx, tx, [event.publisher], &news).await
+    }
+}
+
+#[async_trait]
+impl Handler<PreviewFailed> for Notify {
+    async fn handle(&self, ctx: &Ctx, tx: &Tx, event: PreviewFailed) -> Result<()> {
+        let news = News {
+            kind: Kind::PreviewFailed,
+            text: "A preview of yours could not be verified.".to_owned(),
+            team: Some(event.team),
+            project: Some(event.project),
+            subject: Some(event.preview.0),
+        };
+        tell(ctx, tx, [event.publisher], &news).await
     }
 }
