@@ -12,3 +12,6 @@ pub mod previews;
 pub mod projects;
 pub mod teams;
 pub mod users;
+
+#[cfg(test)]
+mod fixture;

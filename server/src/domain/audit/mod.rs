@@ -10,6 +10,8 @@ mod model;
 mod ops;
 mod rpc;
 mod store;
+#[cfg(test)]
+mod tests;
 
 pub use model::{Entry, Outcome};
 pub use ops::{append, record};

@@ -18,6 +18,8 @@ mod passwords;
 mod revocations;
 mod rpc;
 mod store;
+#[cfg(test)]
+mod tests;
 
 use async_trait::async_trait;
 

@@ -13,6 +13,8 @@ mod ops;
 mod port;
 mod rpc;
 mod store;
+#[cfg(test)]
+mod tests;
 
 pub use event::{MemberInvited, MemberJoined};
 pub use ops::members::{admin_ids, ids as member_ids};

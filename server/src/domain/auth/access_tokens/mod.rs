@@ -3,6 +3,8 @@
 
 mod cache;
 mod keyring;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
@@ -154,6 +156,10 @@ impl AccessTokens {
         let claims = jsonwebtoken::decode::<Claims>(token, &key.decoding, &key.validation)
             .map_err(|error| Error::new(Reason::Unauthenticated).because(error))?
             .claims;
+        let expires_at = Timestamp::from_secs(claims.exp);
+        if now >= expires_at + LEEWAY {
+            return Err(refuse("the access token has expired"));
+        }
         let latest = (now + LEEWAY).as_secs();
         if claims.iat > latest || claims.nbf > latest {
             return Err(refuse("the access token is not valid yet"));
@@ -164,7 +170,7 @@ impl AccessTokens {
         };
         let role = role.ok_or_else(|| refuse("the access token names no known role"))?;
         let user = User { id: claims.sub, session: claims.sid, device: claims.did, role };
-        Ok(Verified { user, expires_at: Timestamp::from_secs(claims.exp) })
+        Ok(Verified { user, expires_at })
     }
 }
 

@@ -80,11 +80,13 @@ fn resembles(password: &str, email: &Email) -> bool {
 /// Whether the letters of `password`, read without the usual disguises, are made of nothing but words that
 /// common passwords are made of.
 fn is_common(password: &str) -> bool {
-    let letters = |read: fn(char) -> Option<char>| -> String {
-        password.to_lowercase().chars().filter_map(read).collect()
-    };
-    let plain = |c: char| c.is_alphabetic().then_some(c);
-    [letters(plain), letters(undisguised)].iter().any(|text| is_made_of_words(text))
+    let password = password.to_lowercase();
+    let without_tail = password.trim_end_matches(|c: char| !c.is_alphabetic());
+    let letters: String = password.chars().filter(|c| c.is_alphabetic()).collect();
+    let read = |text: &str| text.chars().filter_map(undisguised).collect::<String>();
+    [letters, read(&password), read(without_tail)]
+        .iter()
+        .any(|text| !text.is_empty() && is_made_of_words(text))
 }
 
 /// Reads digits and symbols as the letters that they stand for.
