@@ -36,3 +36,6 @@ const CANCELS: Topic = Topic::all("job-cancels");
 const fn topic_of(job: JobId) -> Topic {
     Topic::one("job", job.0)
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,8 @@ mod overview;
 mod read;
 mod settle;
 
+#[cfg(test)]
+pub(super) use cancel::cancel;
 pub(super) use commit::{commit, release};
 pub use enqueue::enqueue;
 pub(super) use lease::{accept, claim, connect, disconnect, renew, sweep};
