@@ -169,8 +169,9 @@ fn is_excluded_name(name: &str) -> bool {
 pub(super) fn is_private_key(head: &[u8]) -> bool {
     let first_line = head.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let line = first_line.trim_ascii();
-    line.starts_with(b"-----BEGIN ")
-        && (line.ends_with(b"PRIVATE KEY-----") || line.ends_with(b"PRIVATE KEY BLOCK-----"))
+    // RFC 7468, 2: a label between dashes.
+    let label = line.strip_prefix(b"-----BEGIN ").and_then(|line| line.strip_suffix(b"-----"));
+    label.is_some_and(|label| label.ends_with(b"PRIVATE KEY") || label.ends_with(b"PRIVATE KEY BLOCK"))
         || line.starts_with(b"PuTTY-User-Key-File-")
 }
 
