@@ -108,10 +108,10 @@ impl App {
     pub async fn start(config: Config, clock: Clock) -> Result<Self> {
         prepare_data_dir(&config)?;
         let listeners = Listeners {
-            public: listen::bind(config.listen.public).await?,
-            worker: listen::bind(config.listen.worker).await?,
-            admin: listen::bind(config.listen.admin).await?,
-            metrics: listen::bind(config.listen.metrics).await?,
+            public: listen::bind("LISTEN_ADDR", config.listen.public).await?,
+            worker: listen::bind("WORKER_LISTEN_ADDR", config.listen.worker).await?,
+            admin: listen::bind("ADMIN_LISTEN_ADDR", config.listen.admin).await?,
+            metrics: listen::bind("METRICS_LISTEN_ADDR", config.listen.metrics).await?,
         };
         let addresses = addresses(&config, &listeners)?;
         let tasks = Tasks::default();

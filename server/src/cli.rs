@@ -60,7 +60,7 @@ pub(crate) fn run() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let quiet = matches!(cli.command, Command::Demo(_));
-    let filter = cli.log.unwrap_or_else(|| if quiet { "error".to_owned() } else { "info".to_owned() });
+    let filter = cli.log.unwrap_or_else(|| if quiet { "error".to_owned() } else { "info,sea_orm_migration=warn".to_owned() });
     telemetry::init(&filter, io::stderr);
     let source = match cli.config {
         None => Ok(Source::environment()),
@@ -109,6 +109,7 @@ fn refuse(faults: &[Fault]) -> ExitCode {
 
 /// Says what went wrong while starting or running.
 fn fail(error: &hivesync_server::base::error::Error) -> ExitCode {
-    eprintln!("hivesync: {}", telemetry::redact(&error.to_string()));
+    let cause = error.cause().map_or_else(|| error.to_string(), ToString::to_string);
+    eprintln!("hivesync: {}", telemetry::redact(&cause));
     ExitCode::FAILURE
 }

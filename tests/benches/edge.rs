@@ -149,7 +149,7 @@ where
         + 'static,
     S::Future: Send,
 {
-    let socket = listen::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let socket = listen::bind("LISTEN_ADDR", "127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = socket.local_addr().unwrap();
     listen::serve("bench", socket, None, service, tasks);
     address

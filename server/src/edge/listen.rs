@@ -43,12 +43,15 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Binds `address`; port 0 takes a free one.
+/// Binds `address`, which the setting `name` holds; port 0 takes a free one.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the address is taken or not this machine's.
-pub async fn bind(address: SocketAddr) -> Result<TcpListener> {
-    TcpListener::bind(address).await.map_err(|error| Error::new(Reason::Unavailable).because(error))
+pub async fn bind(name: &str, address: SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let cause = format!("{name}={address} cannot be listened on ({error}); stop what does, or set another");
+        Error::new(Reason::Unavailable).because(cause)
+    })
 }
 
 /// Serves `service` on `listener` until the server stops.
