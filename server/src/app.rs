@@ -4,9 +4,11 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use hivesync_migrations::{Migrator, MigratorTrait as _};
 use hivesync_proto::v1::{
-    audit_service_server::AuditServiceServer, auth_service_server::AuthServiceServer,
+    admin_service_server::AdminServiceServer, audit_service_server::AuditServiceServer,
+    auth_service_server::AuthServiceServer, job_service_server::JobServiceServer,
     notification_service_server::NotificationServiceServer, preview_service_server::PreviewServiceServer,
-    team_service_server::TeamServiceServer, user_service_server::UserServiceServer,
+    project_service_server::ProjectServiceServer, team_service_server::TeamServiceServer,
+    user_service_server::UserServiceServer, worker_service_server::WorkerServiceServer,
 };
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
@@ -34,7 +36,7 @@ use crate::{
         signal::Signals,
         task::Tasks,
     },
-    domain::{access, audit, auth, jobs, notifications, previews, projects, teams, users},
+    domain::{access, admin, audit, auth, jobs, notifications, previews, projects, teams, users},
     edge::{
         Edge,
         authenticate::Authenticator,
@@ -211,7 +213,7 @@ async fn build_base(config: Config, clock: Clock, addresses: &Addresses, tasks: 
     if config.redis_url.is_some() {
         relay_signals(&signals, &kv, &tasks).await?;
     }
-    let ports = plug_ports(&config, &entropy, &tasks)?;
+    let ports = plug_ports(&config, &entropy)?;
     Ok(Arc::new(Base {
         field_cipher: FieldCipher::new(&keys)?,
         config: Arc::new(config),
@@ -264,13 +266,12 @@ async fn relay_signals(signals: &Signals, kv: &Kv, tasks: &Tasks) -> Result<()> 
 }
 
 /// What slices ask of slices that are ranked after them.
-fn plug_ports(config: &Config, entropy: &Entropy, tasks: &Tasks) -> Result<Ports> {
+fn plug_ports(config: &Config, entropy: &Entropy) -> Result<Ports> {
     Ok(Ports::default()
         .plug(Arc::new(auth::AccessTokens::new(&config.tokens)?))
         .plug(Arc::new(auth::Passwords::new(config.password, entropy)?))
         .plug::<dyn access::Memberships>(Arc::new(teams::Teams))
         .plug::<dyn auth::PersonalTeams>(Arc::new(teams::Teams))
-        .plug(Arc::new(projects::Mirrors::new(config.repos_dir(), tasks.clone())))
         .plug(Arc::new(job_handlers())))
 }
 
@@ -300,9 +301,11 @@ fn event_handlers() -> outbox::Handlers {
     outbox::Handlers::default()
         .on::<auth::DeviceAdded>(Notify)
         .on::<auth::RefreshReused>(Notify)
+        .on::<teams::MemberInvited>(Notify)
+        .on::<teams::MemberJoined>(Notify)
+        .on::<projects::ProjectDeleted>(previews::EndPreviews)
         .on::<projects::RepositorySynced>(Notify)
         .on::<projects::RepositorySyncFailed>(Notify)
-        .on::<projects::ProjectDeleted>(previews::EndPreviews)
         .on::<previews::PreviewReady>(Notify)
         .on::<previews::PreviewFailed>(Notify)
 }
@@ -328,7 +331,10 @@ async fn serve(
     let tokens = base.ports.get::<auth::AccessTokens>()?.clone();
     let edge = Edge::new(base.clone(), Authenticator::new(tokens, authorities(&base.config, &addresses)));
     let (reporter, health_service) = tonic_health::server::health_reporter();
-    let health = Health::new(base.clone(), reporter, SERVICES.to_vec(), Arc::new(|| 0));
+    let dispatch = jobs::dispatch::Dispatch::start(&base);
+    let counted = dispatch.clone();
+    let workers_connected = Arc::new(move || counted.workers_connected());
+    let health = Health::new(base.clone(), reporter, SERVICES.to_vec(), workers_connected);
     let looked = health.clone();
     base.tasks.every("health", health::LOOK_EVERY, move || {
         let health = looked.clone();
@@ -338,22 +344,17 @@ async fn serve(
         }
     });
 
-    let bytes_max = base.config.limits.message_bytes_max;
-    let mut public = Routes::new(health_service.clone())
-        .add_service(AuthServiceServer::new(auth::Rpc).max_decoding_message_size(bytes_max))
-        .add_service(UserServiceServer::new(users::Rpc).max_decoding_message_size(bytes_max))
-        .add_service(TeamServiceServer::new(teams::Rpc).max_decoding_message_size(bytes_max))
-        .add_service(PreviewServiceServer::new(previews::Rpc).max_decoding_message_size(bytes_max))
-        .add_service(
-            NotificationServiceServer::new(notifications::Rpc::default())
-                .max_decoding_message_size(bytes_max),
-        );
+    let mut public = public_services(&base).add_service(health_service.clone());
     if base.config.environment.is_local() {
         public = public.add_service(reflection()?);
     }
+    let bytes_max = base.config.limits.message_bytes_max;
     let admin = Routes::new(health_service.clone())
-        .add_service(AuditServiceServer::new(audit::Rpc).max_decoding_message_size(bytes_max));
-    let worker = Routes::new(health_service);
+        .add_service(AuditServiceServer::new(audit::Rpc).max_decoding_message_size(bytes_max))
+        .add_service(AdminServiceServer::new(admin::Rpc).max_decoding_message_size(bytes_max));
+    let dispatch = jobs::dispatch::Rpc::new(dispatch);
+    let worker = Routes::new(health_service)
+        .add_service(WorkerServiceServer::new(dispatch).max_decoding_message_size(bytes_max));
 
     let public = public_service(
         &base,
@@ -367,6 +368,24 @@ async fn serve(
     listen::serve("worker", listeners.worker, tls, worker, &base.tasks);
     listen::serve("metrics", listeners.metrics, None, http_endpoints::service(private), &base.tasks);
     Ok(App { base, edge, health, addresses })
+}
+
+/// What users call.
+fn public_services(base: &Base) -> Routes {
+    let bytes_max = base.config.limits.message_bytes_max;
+    let mirrors = projects::Mirrors::new(base.config.repos_dir(), base.tasks.clone());
+    Routes::new(AuthServiceServer::new(auth::Rpc).max_decoding_message_size(bytes_max))
+        .add_service(UserServiceServer::new(users::Rpc).max_decoding_message_size(bytes_max))
+        .add_service(TeamServiceServer::new(teams::Rpc).max_decoding_message_size(bytes_max))
+        .add_service(
+            ProjectServiceServer::new(projects::Rpc::new(mirrors)).max_decoding_message_size(bytes_max),
+        )
+        .add_service(PreviewServiceServer::new(previews::Rpc).max_decoding_message_size(bytes_max))
+        .add_service(JobServiceServer::new(jobs::Rpc).max_decoding_message_size(bytes_max))
+        .add_service(
+            NotificationServiceServer::new(notifications::Rpc::default())
+                .max_decoding_message_size(bytes_max),
+        )
 }
 
 /// gRPC and gRPC-Web, with signed objects beside them, for browsers of the configured origins too.

@@ -60,7 +60,9 @@ pub(crate) fn run() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let quiet = matches!(cli.command, Command::Demo(_));
-    let filter = cli.log.unwrap_or_else(|| if quiet { "error".to_owned() } else { "info,sea_orm_migration=warn".to_owned() });
+    let filter = cli
+        .log
+        .unwrap_or_else(|| if quiet { "error".to_owned() } else { "info,sea_orm_migration=warn".to_owned() });
     telemetry::init(&filter, io::stderr);
     let source = match cli.config {
         None => Ok(Source::environment()),

@@ -91,10 +91,7 @@ async fn main() {
         variants.push(Variant { name, address, rates: Vec::new(), cpu_micros: Vec::new() });
     };
     add("bare tonic", bare().await);
-    add(
-        "our listener, no gate",
-        listener(&tasks, Routes::new(UserServiceServer::new(Bare)).prepare()).await,
-    );
+    add("our listener, no gate", listener(&tasks, Routes::new(UserServiceServer::new(Bare)).prepare()).await);
     let router = || Routes::new(UserServiceServer::new(Served)).prepare();
     let gate = world.app().edge().gate(Listener::Public, router());
     add("+ gate: names, policy, token, rules, counters", listener(&tasks, gate).await);

@@ -11,12 +11,15 @@ use super::{
 use crate::{
     base::{
         actor::Actor,
-        ctx::{Base, ProvenKey},
+        ctx::{Ctx, ProvenKey},
         error::{Error, Reason, Result},
     },
-    domain::auth::{
-        AccessTokens,
-        device_proof::{self, ProvenCall},
+    domain::{
+        auth::{
+            AccessTokens,
+            device_proof::{self, ProvenCall},
+        },
+        jobs::dispatch,
     },
 };
 
@@ -43,20 +46,22 @@ impl Authenticator {
         Self { tokens, authorities: authorities.into() }
     }
 
-    /// Who makes the request with these `parts`, which goes to `row`.
+    /// Who makes the request with these `parts`, which goes to `row`. The context does not know yet.
     ///
     /// # Errors
     /// `UNAUTHENTICATED`, `INVALID_DEVICE_PROOF`, `INVALID_WORKER_PROOF` or `PERMISSION_DENIED`.
-    pub async fn identify(&self, base: &Base, row: &Row, parts: &Parts) -> Result<Identity> {
+    pub async fn identify(&self, ctx: &Ctx, row: &Row, parts: &Parts) -> Result<Identity> {
         let headers = &parts.headers;
         let (actor, access_token) = match row.audience {
             Audience::Public | Audience::Everywhere => (Actor::Anonymous, None),
             Audience::User | Audience::Operator => {
                 let token = bearer(headers).ok_or_else(|| Error::new(Reason::Unauthenticated))?;
-                (Actor::User(self.tokens.verify(token, base.clock.now())?), Some(token))
+                (Actor::User(self.tokens.verify(token, ctx.clock.now())?), Some(token))
             }
             Audience::Worker => {
-                return Err(Error::new(Reason::InvalidWorkerProof));
+                let proof = text(headers, hivesync_proto::worker_proof::METADATA_KEY);
+                dispatch::authenticate(ctx, proof, parts.uri.path()).await?;
+                (Actor::Worker, None)
             }
         };
         if !permits(row, &actor) {
@@ -66,10 +71,10 @@ impl Authenticator {
             let proof = text(headers, hivesync_proto::device_proof::METADATA_KEY)
                 .ok_or_else(|| Error::new(Reason::InvalidDeviceProof))?;
             let authorities: Vec<&str> = self.authorities.iter().map(String::as_str).collect();
-            let now = base.clock.now();
+            let now = ctx.clock.now();
             let call =
                 ProvenCall { authorities: &authorities, method_path: parts.uri.path(), access_token, now };
-            Some(device_proof::verify(&base.kv, proof, call).await?)
+            Some(device_proof::verify(&ctx.kv, proof, call).await?)
         } else {
             None
         };

@@ -49,7 +49,8 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// `UNAVAILABLE` if the address is taken or not this machine's.
 pub async fn bind(name: &str, address: SocketAddr) -> Result<TcpListener> {
     TcpListener::bind(address).await.map_err(|error| {
-        let cause = format!("{name}={address} cannot be listened on ({error}); stop what does, or set another");
+        let cause =
+            format!("{name}={address} cannot be listened on ({error}); stop what does, or set another");
         Error::new(Reason::Unavailable).because(cause)
     })
 }

@@ -105,16 +105,13 @@ impl Edge {
             return Err(Error::new(Reason::PermissionDenied).because("the address is denied"));
         }
         let deadline = deadline::clamp(&parts.headers, row.deadline());
+        let call =
+            Call { correlation: correlation.clone(), route: row.route, address, proven_key: None, deadline };
+        let mut ctx = Ctx::new(base.clone(), Actor::Anonymous, call);
         // Who calls, as far as it can be proved, and whether the policy wants to know more.
-        let identity = self.authenticator.identify(base, row, parts).await?;
-        let call = Call {
-            correlation: correlation.clone(),
-            route: row.route,
-            address,
-            proven_key: identity.proven_key.map(Arc::new),
-            deadline,
-        };
-        let ctx = Ctx::new(base.clone(), identity.actor, call);
+        let identity = self.authenticator.identify(&ctx, row, parts).await?;
+        ctx.actor = identity.actor;
+        ctx.call.proven_key = identity.proven_key.map(Arc::new);
         // All rules that count this call, together.
         if base.config.limits.rate_limits {
             throttle::admit(&ctx, row.rate).await?;
