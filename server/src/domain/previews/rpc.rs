@@ -254,3 +254,6 @@ impl From<Bundle> for pb::Manifest {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
