@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use hivesync_migrations::{Migrator, MigratorTrait as _};
+use sea_orm::ConnectionTrait as _;
 use tempfile::TempDir;
 use url::Url;
 use uuid::Uuid;
@@ -61,6 +62,11 @@ impl Fixture {
             ports,
         };
         Self { base: Arc::new(base), _directory: directory }
+    }
+
+    /// Runs a statement, to make rows of slices whose own way to make them is long.
+    pub async fn execute(&self, sql: &str) {
+        self.base.db.migration_connection().execute_unprepared(sql).await.unwrap();
     }
 
     /// A call by the server itself.

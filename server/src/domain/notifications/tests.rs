@@ -3,7 +3,6 @@
 use std::pin::pin;
 
 use futures::{Stream, StreamExt as _};
-use sea_orm::ConnectionTrait as _;
 use uuid::Uuid;
 
 use super::{
@@ -44,12 +43,11 @@ async fn sign_in(world: &Fixture, user: u128) {
     let columns = "id, user_id, device_id, generation, created_at, rotated_at, idle_expires_at, expires_at";
     let row = format!("X'{id}', X'{id}', X'{id}', 1, 0, 0, {max}, {max}", max = i64::MAX);
     let sql = format!("PRAGMA foreign_keys = OFF; INSERT INTO sessions ({columns}) VALUES ({row})");
-    world.base.db.migration_connection().execute_unprepared(&sql).await.unwrap();
+    world.execute(&sql).await;
 }
 
 async fn sign_out(world: &Fixture) {
-    let sql = "UPDATE sessions SET revoked_at = 1";
-    world.base.db.migration_connection().execute_unprepared(sql).await.unwrap();
+    world.execute("UPDATE sessions SET revoked_at = 1").await;
 }
 
 async fn next(stream: &mut (impl Stream<Item = Result<Batch>> + Unpin)) -> (Vec<i64>, i64) {

@@ -1,18 +1,26 @@
 //! Projects from their creation to their end, with the test in the worker's place.
 
-use std::sync::Arc;
+use std::{
+    io::Write as _,
+    process::{Command, Stdio},
+    sync::Arc,
+};
 
 use async_trait::async_trait;
-use hivesync_proto::repository_url::{RepositoryUrl, UrlPolicy};
+use hivesync_proto::{
+    path::RepositoryPath,
+    repository_url::{RepositoryUrl, UrlPolicy},
+};
 use uuid::Uuid;
 
 use super::{
-    CleanupJob, RepoSyncJob,
-    model::{CommitId, CreateProject, MirrorState, PROJECTS_MAX, Project, ProjectName},
+    CleanupJob, Mirrors, RepoSyncJob,
+    model::{CommitId, CreateProject, ListTree, MirrorState, PROJECTS_MAX, Project, ProjectName, ReadFile},
     ops,
 };
 use crate::{
     base::{
+        config,
         ctx::Ctx,
         db::Tx,
         error::{Reason, Result},
@@ -79,9 +87,13 @@ async fn prepare(world: &Fixture, job: &Job) -> String {
 }
 
 async fn commit(world: &Fixture, job: &Job) {
+    commit_head(world, job, HEAD).await;
+}
+
+async fn commit_head(world: &Fixture, job: &Job, head: &str) {
     let outcome = SyncOutcome {
         default_branch: Some("main".to_owned()),
-        head_commit: Some(HEAD.to_owned()),
+        head_commit: Some(head.to_owned()),
         ref_count: 1,
         objects_received: 3,
         bytes_received: 300,
@@ -92,6 +104,25 @@ async fn commit(world: &Fixture, job: &Job) {
     let tx = ctx.begin().await.unwrap();
     RepoSyncJob.committed(&ctx, &tx, job, Outcome::RepoSync(outcome)).await.unwrap();
     tx.commit().await.unwrap();
+}
+
+/// Runs git in the mirror of `project`, as a worker would.
+fn git(world: &Fixture, project: &Project, arguments: &[&str], input: &str) -> String {
+    let directory = world.base.config.repos_dir().join(project.id.to_string()).join("git");
+    config::private_directory(&directory).unwrap();
+    let identity = ["-c", "user.name=A", "-c", "user.email=a@example.org"];
+    let mut child = Command::new("git")
+        .args(identity.iter().chain(arguments))
+        .current_dir(&directory)
+        .env("GIT_DIR", &directory)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "git {arguments:?}");
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
 async fn give_up(world: &Fixture, job: &Job, reason: Reason) {
@@ -257,4 +288,52 @@ async fn a_project_without_a_repository_cannot_be_synced_or_read() {
     let refused = ops::sync(&member, project.id, Uuid::from_u128(1)).await;
     assert_eq!(reason(refused), Reason::RepositoryNotReady);
     assert_eq!(reason(project.commit_to_read(CommitId::parse(HEAD))), Reason::RepositoryNotReady);
+}
+
+#[tokio::test]
+async fn members_read_the_mirror_page_by_page() {
+    let world = world().await;
+    let member = world.user(MEMBER);
+    let mirrors = Mirrors::new(world.base.config.repos_dir(), world.base.tasks.clone());
+    let project = created(&world).await;
+    git(&world, &project, &["init", "--quiet", "--bare", "--template="], "");
+    let blob = git(&world, &project, &["hash-object", "-w", "--stdin"], "content");
+    let entries: String = (0..5).map(|number| format!("100644 blob {blob}\tf{number}\n")).collect();
+    let tree = git(&world, &project, &["mktree"], &entries);
+    let head = git(&world, &project, &["commit-tree", "-m", "c", &tree], "");
+
+    let list = |token: String| ListTree {
+        project: project.id,
+        commit: None,
+        directory: None,
+        recursive: false,
+        page: PageRequest::new(3, token),
+    };
+    let read = ReadFile {
+        project: project.id,
+        commit: None,
+        path: RepositoryPath::parse("f0").unwrap(),
+        offset: 2,
+        length: 3,
+    };
+    let unsynced = ops::list_tree(&member, &mirrors, list(String::new())).await;
+    assert_eq!(reason(unsynced), Reason::RepositoryNotReady);
+    let job = ops::sync(&member, project.id, Uuid::from_u128(1)).await.unwrap();
+    prepare(&world, &job).await;
+    commit_head(&world, &job, &head).await;
+
+    let first = ops::list_tree(&member, &mirrors, list(String::new())).await.unwrap();
+    assert_eq!((first.entries.len(), first.commit), (3, CommitId::parse(&head).unwrap()));
+    let second = ops::list_tree(&member, &mirrors, list(first.next.clone())).await.unwrap();
+    let names: Vec<_> = second.entries.iter().map(|entry| entry.path.as_str()).collect();
+    assert_eq!((names, second.next.as_str()), (vec!["f3", "f4"], ""));
+    let elsewhere = ListTree { recursive: true, ..list(first.next.clone()) };
+    assert_eq!(reason(ops::list_tree(&member, &mirrors, elsewhere).await), Reason::InvalidPageToken);
+    let guest = ops::list_tree(&world.user(GUEST), &mirrors, list(first.next)).await;
+    assert_eq!(reason(guest), Reason::InvalidPageToken);
+
+    let file = ops::read_file(&world.user(GUEST), &mirrors, read.clone()).await.unwrap();
+    assert_eq!((file.bytes.as_ref(), file.header.size), (&b"nte"[..], 7));
+    let stranger = ops::read_file(&world.user(STRANGER), &mirrors, read).await;
+    assert_eq!(reason(stranger), Reason::NotFound);
 }
