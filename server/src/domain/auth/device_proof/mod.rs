@@ -1,5 +1,8 @@
 //! Verifies that a caller holds the private key of a device: DPoP (RFC 9449) over gRPC.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ED25519, UnparsedPublicKey};
