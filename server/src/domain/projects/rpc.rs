@@ -1,21 +1,20 @@
 //! `hivesync.v1.ProjectService`.
 
-use bytes::Bytes;
-use futures::{Stream, stream};
+use futures::{StreamExt as _, stream};
 use hivesync_proto::{
     path::RepositoryPath,
     repository_url::{RepositoryUrl, UrlPolicy},
-    v1 as pb,
+    v1::{self as pb, read_file_response::Part},
 };
 use tonic::{Request, Response, Status};
 
 use super::{
-    mirror::{CHUNK_BYTES_MAX, Mirrors},
+    mirror::Mirrors,
     model::{
         CommitId, CreateProject, EntryKind, FileHeader, ListTree, MirrorState, Project, ProjectName,
         ReadFile, TreeEntry, TreePage,
     },
-    ops::{self, FilePart},
+    ops,
 };
 use crate::base::{
     ctx::Ctx,
@@ -158,30 +157,16 @@ impl pb::project_service_server::ProjectService for Rpc {
                 offset: message.offset,
                 length: message.length,
             };
-            Ok(in_chunks(ops::read_file(&ctx, &self.mirrors, query).await?))
+            let (header, chunks) = ops::read_file(&ctx, &self.mirrors, query).await?;
+            let header = stream::iter([Ok(render(Part::Header(header.into())))]);
+            Ok(header.chain(chunks.map(|chunk| Ok(render(Part::Chunk(chunk?.into()))))))
         })
         .await
     }
 }
 
-/// The header, and then the bytes. The memory for reading is free again when the stream is dropped.
-fn in_chunks(part: FilePart) -> impl Stream<Item = Result<pb::ReadFileResponse>> {
-    use pb::read_file_response::Part;
-    let FilePart { header, mut bytes, memory } = part;
-    let mut header = Some(header);
-    stream::iter(std::iter::from_fn(move || {
-        let _held = &memory;
-        let part = match header.take() {
-            Some(header) => Part::Header(header.into()),
-            None if bytes.is_empty() => return None,
-            None => Part::Chunk(next_chunk(&mut bytes).into()),
-        };
-        Some(Ok(pb::ReadFileResponse { part: Some(part) }))
-    }))
-}
-
-fn next_chunk(bytes: &mut Bytes) -> Bytes {
-    bytes.split_to(bytes.len().min(CHUNK_BYTES_MAX))
+fn render(part: Part) -> pb::ReadFileResponse {
+    pb::ReadFileResponse { part: Some(part) }
 }
 
 fn parse_project(id: &str) -> Result<ProjectId> {

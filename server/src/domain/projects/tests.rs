@@ -7,6 +7,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use futures::StreamExt as _;
 use hivesync_proto::{
     path::RepositoryPath,
     repository_url::{RepositoryUrl, UrlPolicy},
@@ -332,8 +333,9 @@ async fn members_read_the_mirror_page_by_page() {
     let guest = ops::list_tree(&world.user(GUEST), &mirrors, list(first.next)).await;
     assert_eq!(reason(guest), Reason::InvalidPageToken);
 
-    let file = ops::read_file(&world.user(GUEST), &mirrors, read.clone()).await.unwrap();
-    assert_eq!((file.bytes.as_ref(), file.header.size), (&b"nte"[..], 7));
+    let (header, chunks) = ops::read_file(&world.user(GUEST), &mirrors, read.clone()).await.unwrap();
+    let chunks: Vec<_> = chunks.map(Result::unwrap).collect().await;
+    assert_eq!((chunks, header.size), (vec![bytes::Bytes::from_static(b"nte")], 7));
     let stranger = ops::read_file(&world.user(STRANGER), &mirrors, read).await;
     assert_eq!(reason(stranger), Reason::NotFound);
 }

@@ -9,8 +9,6 @@ use crate::{
     domain::projects::model::{CommitId, EntryKind, FileHeader},
 };
 
-/// The largest part of a file that is sent at once.
-pub const CHUNK_BYTES_MAX: usize = 64 * 1024;
 /// Where git looks for a NUL byte to tell whether a file is binary.
 const BINARY_PROBE_BYTES: usize = 8_000;
 

@@ -16,7 +16,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-pub use file::{CHUNK_BYTES_MAX, FileContent};
+pub use file::FileContent;
 use objects::Objects;
 pub use tree::{Cursor, Entries};
 

@@ -9,7 +9,7 @@ mod sync;
 pub(super) use create::create;
 pub(super) use delete::delete;
 pub(super) use link::link;
-pub(super) use read::{FilePart, list_tree, read_file};
+pub(super) use read::{list_tree, read_file};
 pub(super) use sync::sync;
 
 use super::{model::Project, store};

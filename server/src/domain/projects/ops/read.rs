@@ -1,29 +1,34 @@
 //! Reads a mirror.
 
+use std::time::Duration;
+
 use bytes::Bytes;
+use futures::{Stream, stream};
 use hivesync_proto::path::RepositoryPath;
+use tokio::sync::mpsc;
 
 use super::require;
 use crate::{
-    base::{ctx::Ctx, error::Result, page},
+    base::{
+        ctx::Ctx,
+        error::{Error, Reason, Result},
+        page,
+    },
     domain::{
         access::Permission,
         projects::{
-            mirror::{Cursor, Listing, Memory, Mirrors},
+            mirror::{Cursor, Listing, Mirrors},
             model::{FileHeader, ListTree, ReadFile, TreePage},
         },
     },
 };
 
-/// A part of a file.
-pub struct FilePart {
-    /// What the file is.
-    pub header: FileHeader,
-    /// The bytes that were asked for.
-    pub bytes: Bytes,
-    /// What the bytes take of the memory for reading; to be dropped with them.
-    pub memory: Memory,
-}
+/// The largest part of a file that is handed out at once.
+const CHUNK_BYTES_MAX: usize = 64 * 1024;
+/// Chunks that wait for a client which reads slowly.
+const CHUNKS_AHEAD_MAX: usize = 4;
+/// How long a client may take over a file. Until then the file is held in memory, which all readers share.
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The entries of a directory.
 pub async fn list_tree(ctx: &Ctx, mirrors: &Mirrors, query: ListTree) -> Result<TreePage> {
@@ -48,13 +53,51 @@ pub async fn list_tree(ctx: &Ctx, mirrors: &Mirrors, query: ListTree) -> Result<
     })
 }
 
-/// A file.
-pub async fn read_file(ctx: &Ctx, mirrors: &Mirrors, query: ReadFile) -> Result<FilePart> {
+/// A file: what it is, and the bytes that were asked for, in chunks of at most 64 KiB.
+pub async fn read_file(
+    ctx: &Ctx,
+    mirrors: &Mirrors,
+    query: ReadFile,
+) -> Result<(FileHeader, impl Stream<Item = Result<Bytes>> + Send + use<>)> {
     let (project, _) = require(ctx, &ctx.read(), query.project, Permission::ReadProject).await?;
     let commit = project.commit_to_read(query.commit)?;
     let (content, memory) = mirrors.file(project.id, commit, names(&query.path)).await?;
     let bytes = content.range(query.offset, query.length);
-    Ok(FilePart { header: content.header, bytes, memory })
+    let missing = bytes.len();
+    let (sender, receiver) = mpsc::channel(CHUNKS_AHEAD_MAX);
+    // A task holds the memory, so that it is free in time however slowly the client reads.
+    ctx.tasks.spawn("read-file", async move {
+        let _ = tokio::time::timeout(READ_TIMEOUT, send_chunks(sender, bytes)).await;
+        drop((content.bytes, memory));
+    });
+    Ok((content.header, chunks(receiver, missing)))
+}
+
+async fn send_chunks(sender: mpsc::Sender<Bytes>, bytes: Bytes) {
+    for chunk in bytes.chunks(CHUNK_BYTES_MAX) {
+        // A copy: a slice would keep the whole file in memory.
+        if sender.send(Bytes::copy_from_slice(chunk)).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The chunks, and an error if they end before the `missing` bytes have come.
+fn chunks(
+    receiver: mpsc::Receiver<Bytes>,
+    missing: usize,
+) -> impl Stream<Item = Result<Bytes>> + Send + use<> {
+    stream::unfold(Some((receiver, missing)), |state| async {
+        let (mut receiver, missing) = state?;
+        match receiver.recv().await {
+            Some(chunk) => {
+                let missing = missing.saturating_sub(chunk.len());
+                Some((Ok(chunk), Some((receiver, missing))))
+            }
+            None if missing == 0 => None,
+            None => Some((Err(Error::new(Reason::DeadlineExceeded)), None)),
+        }
+    })
 }
 
 fn names(path: &RepositoryPath) -> Vec<String> {
