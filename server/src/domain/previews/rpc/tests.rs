@@ -1,11 +1,6 @@
 //! The way of a preview, with real accounts and devices, and with the test in the worker's and the client's
 //! place.
 
-use std::{
-    net::{IpAddr, Ipv4Addr},
-    sync::Arc,
-};
-
 use pb::{
     auth_service_server::AuthService as _, preview_service_server::PreviewService as _,
     project_service_server::ProjectService as _, user_service_server::UserService as _,
@@ -18,21 +13,15 @@ use crate::{
     base::{
         actor::{Actor, PlatformRole, User},
         blob::ObjectKey,
-        config::{PasswordCost, Tokens},
         crypto::sha256,
-        ctx::ProvenKey,
         entropy::Entropy,
-        fixture::Fixture,
         ids::{JobId, SessionId, UserId},
-        ports::Ports,
-        secret::Secret,
     },
     domain::{
-        access::Memberships,
-        auth,
+        auth, fixture,
         jobs::{self, JobHandler as _, LeasedWork, Outcome, VerifyOutcome},
         previews::PreviewVerify,
-        projects, teams, users,
+        projects, users,
     },
 };
 
@@ -40,7 +29,7 @@ const PASSWORD: &str = "Correct-Horse-7-Battery";
 
 /// A server, as far as previews need it.
 struct World {
-    fixture: Fixture,
+    fixture: fixture::World,
 }
 
 /// A signed-in client.
@@ -72,28 +61,17 @@ fn key() -> String {
 }
 
 impl World {
-    async fn new() -> Self {
-        let entropy = Entropy::default();
-        let tokens = Tokens {
-            secret: Some(Secret::new(vec![7; 32])),
-            keys_dir: None,
-            issuer: "hivesync".to_owned(),
-            audience: "hivesync-api".to_owned(),
-            life: Duration::from_secs(900),
-        };
-        let cost = PasswordCost { memory_kib: 19_456, iterations: 2 };
-        let ports = Ports::default()
-            .plug(Arc::new(auth::AccessTokens::new(&tokens).unwrap()))
-            .plug(Arc::new(auth::Passwords::new(cost, &entropy).unwrap()))
-            .plug::<dyn Memberships>(Arc::new(teams::Teams))
-            .plug::<dyn auth::PersonalTeams>(Arc::new(teams::Teams));
-        Self { fixture: Fixture::new(ports).await }
+    /// One for each store that the tests have.
+    async fn each() -> Vec<Self> {
+        fixture::World::all().await.into_iter().map(|fixture| Self { fixture }).collect()
+    }
+
+    fn system(&self) -> Ctx {
+        self.fixture.call(Actor::System)
     }
 
     async fn register(&self, email: &str) {
-        let mut ctx = self.fixture.system();
-        ctx.actor = Actor::Anonymous;
-        ctx.call.address = Some(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let ctx = self.fixture.call(Actor::Anonymous);
         let message = pb::RegisterRequest {
             email: email.to_owned(),
             password: PASSWORD.to_owned(),
@@ -103,11 +81,7 @@ impl World {
     }
 
     async fn login(&self, email: &str, device_key: &str) -> Client {
-        let mut ctx = self.fixture.system();
-        ctx.actor = Actor::Anonymous;
-        ctx.call.address = Some(IpAddr::V4(Ipv4Addr::LOCALHOST));
-        let thumbprint = device_key.to_owned();
-        ctx.call.proven_key = Some(Arc::new(ProvenKey { thumbprint, jwk: String::new() }));
+        let mut ctx = self.fixture.call_from(device_key);
         let message = pb::LoginRequest {
             email: email.to_owned(),
             password: PASSWORD.to_owned(),
@@ -157,7 +131,7 @@ impl World {
 
     /// Ends the job that verifies a preview as a worker does that finds `rejected` wrong.
     async fn verify(&self, preview: &pb::Preview, rejected: &[&str]) {
-        let ctx = self.fixture.system();
+        let ctx = self.system();
         let tx = ctx.begin().await.unwrap();
         let id = JobId(preview.verify_job_id.parse().unwrap());
         let mut job = jobs::find(&tx, id).await.unwrap().unwrap();
@@ -196,7 +170,7 @@ impl World {
 
     async fn sweep_after(&self, pause: Duration) {
         self.fixture.base.clock.advance(pause);
-        sweep(&self.fixture.system()).await.unwrap();
+        sweep(&self.system()).await.unwrap();
     }
 
     async fn object_count(&self) -> usize {
@@ -259,176 +233,184 @@ async fn resolve(client: &Client, token: &str) -> Result<pb::Manifest, Status> {
 
 #[tokio::test]
 async fn a_bundle_is_sent_checked_and_opened() {
-    let world = World::new().await;
-    let (desktop, project) = world.publisher().await;
-    let phone = world.login("ada@example.com", "phone").await;
-    let contents = ["one", "two", "one"];
+    for world in World::each().await {
+        let (desktop, project) = world.publisher().await;
+        let phone = world.login("ada@example.com", "phone").await;
+        let contents = ["one", "two", "one"];
 
-    let created = create(&desktop, &project, &phone.device, &contents).await.unwrap();
-    assert_eq!((created.missing, created.token.as_str()), (vec![0, 1], ""));
-    let id = created.preview.unwrap().id;
-    assert_eq!(reason(finalize(&desktop, &id).await), "BUNDLE_INCOMPLETE");
+        let created = create(&desktop, &project, &phone.device, &contents).await.unwrap();
+        assert_eq!((created.missing, created.token.as_str()), (vec![0, 1], ""));
+        let id = created.preview.unwrap().id;
+        assert_eq!(reason(finalize(&desktop, &id).await), "BUNDLE_INCOMPLETE");
 
-    // An upload that is interrupted goes on with what is missing.
-    assert_eq!(world.upload(&desktop, &id, &["one"]).await, 1);
-    let message = pb::FindMissingRequest { preview_id: id.clone() };
-    let missing = Rpc.find_missing(desktop.call(message)).await.unwrap().into_inner().sha256;
-    assert_eq!(missing, [sha256_of("two")]);
-    assert_eq!(world.upload(&desktop, &id, &["one", "two"]).await, 1);
+        // An upload that is interrupted goes on with what is missing.
+        assert_eq!(world.upload(&desktop, &id, &["one"]).await, 1);
+        let message = pb::FindMissingRequest { preview_id: id.clone() };
+        let missing = Rpc.find_missing(desktop.call(message)).await.unwrap().into_inner().sha256;
+        assert_eq!(missing, [sha256_of("two")]);
+        assert_eq!(world.upload(&desktop, &id, &["one", "two"]).await, 1);
 
-    let preview = finalize(&desktop, &id).await.unwrap();
-    assert_eq!(preview.state(), pb::PreviewState::Verifying);
-    assert_eq!(finalize(&desktop, &id).await.unwrap(), preview, "a repeat changes nothing");
-    let issue = pb::IssuePreviewTokenRequest { preview_id: id.clone() };
-    assert_eq!(
-        reason(Rpc.issue_preview_token(desktop.call(issue.clone())).await),
-        "CONFLICT",
-        "nothing opens before it is checked"
-    );
-    world.verify(&preview, &[]).await;
-    let token = Rpc.issue_preview_token(desktop.call(issue)).await.unwrap().into_inner().token;
+        let preview = finalize(&desktop, &id).await.unwrap();
+        assert_eq!(preview.state(), pb::PreviewState::Verifying);
+        assert_eq!(finalize(&desktop, &id).await.unwrap(), preview, "a repeat changes nothing");
+        let issue = pb::IssuePreviewTokenRequest { preview_id: id.clone() };
+        assert_eq!(
+            reason(Rpc.issue_preview_token(desktop.call(issue.clone())).await),
+            "CONFLICT",
+            "nothing opens before it is checked"
+        );
+        world.verify(&preview, &[]).await;
+        let token = Rpc.issue_preview_token(desktop.call(issue)).await.unwrap().into_inner().token;
 
-    assert_eq!(resolve(&phone, &token).await.unwrap(), manifest(&contents));
-    let message = pb::RequestDownloadsRequest { token, sha256: vec![sha256_of("two"), sha256_of("one")] };
-    let downloads = Rpc.request_downloads(phone.call(message)).await.unwrap().into_inner().downloads;
-    assert_eq!(downloads.len(), 2);
-    let object = world.fixture.base.blobs.get(&object_of(&downloads[0].url)).await.unwrap();
-    assert_eq!(object.size, 3);
+        assert_eq!(resolve(&phone, &token).await.unwrap(), manifest(&contents));
+        let message = pb::RequestDownloadsRequest { token, sha256: vec![sha256_of("two"), sha256_of("one")] };
+        let downloads = Rpc.request_downloads(phone.call(message)).await.unwrap().into_inner().downloads;
+        assert_eq!(downloads.len(), 2);
+        let object = world.fixture.base.blobs.get(&object_of(&downloads[0].url)).await.unwrap();
+        assert_eq!(object.size, 3);
+    }
 }
 
 #[tokio::test]
 async fn publishing_again_is_one_call() {
-    let world = World::new().await;
-    let (desktop, project) = world.publisher().await;
-    world.publish(&desktop, &project, "", &["one", "two"]).await;
+    for world in World::each().await {
+        let (desktop, project) = world.publisher().await;
+        world.publish(&desktop, &project, "", &["one", "two"]).await;
 
-    let again = create(&desktop, &project, "", &["one", "two"]).await.unwrap();
-    assert_eq!(again.preview.unwrap().state(), pb::PreviewState::Ready);
-    assert!(again.missing.is_empty());
-    assert!(resolve(&desktop, &again.token).await.is_ok());
-    let changed = create(&desktop, &project, "", &["one", "two", "three"]).await.unwrap();
-    assert_eq!(changed.missing, [2], "only what is new");
+        let again = create(&desktop, &project, "", &["one", "two"]).await.unwrap();
+        assert_eq!(again.preview.unwrap().state(), pb::PreviewState::Ready);
+        assert!(again.missing.is_empty());
+        assert!(resolve(&desktop, &again.token).await.is_ok());
+        let changed = create(&desktop, &project, "", &["one", "two", "three"]).await.unwrap();
+        assert_eq!(changed.missing, [2], "only what is new");
+    }
 }
 
 #[tokio::test]
 async fn a_token_opens_on_its_device_only() {
-    let world = World::new().await;
-    let (desktop, project) = world.publisher().await;
-    let phone = world.login("ada@example.com", "phone").await;
-    let tablet = world.login("ada@example.com", "tablet").await;
-    world.register("eve@example.com").await;
-    let stranger = world.login("eve@example.com", "phone-of-eve").await;
+    for world in World::each().await {
+        let (desktop, project) = world.publisher().await;
+        let phone = world.login("ada@example.com", "phone").await;
+        let tablet = world.login("ada@example.com", "tablet").await;
+        world.register("eve@example.com").await;
+        let stranger = world.login("eve@example.com", "phone-of-eve").await;
 
-    let (id, for_phone) = world.publish(&desktop, &project, &phone.device, &["one"]).await;
-    let (_, for_all) = world.publish(&desktop, &project, "", &["one"]).await;
-    assert!(resolve(&phone, &for_phone).await.is_ok());
-    for client in [&phone, &tablet, &desktop] {
-        assert!(resolve(client, &for_all).await.is_ok(), "every device of the publisher");
-    }
-    let refused = "INVALID_PREVIEW_TOKEN";
-    for client in [&tablet, &desktop, &stranger] {
-        assert_eq!(reason(resolve(client, &for_phone).await), refused);
-    }
-    assert_eq!(reason(resolve(&stranger, &for_all).await), refused);
-    assert_eq!(reason(resolve(&phone, "v4.local.AAAA").await), refused);
-    let elsewhere = create(&desktop, &project, &stranger.device, &["one"]).await;
-    assert_eq!(reason(elsewhere), "NOT_FOUND", "a device outside of the team");
+        let (id, for_phone) = world.publish(&desktop, &project, &phone.device, &["one"]).await;
+        let (_, for_all) = world.publish(&desktop, &project, "", &["one"]).await;
+        assert!(resolve(&phone, &for_phone).await.is_ok());
+        for client in [&phone, &tablet, &desktop] {
+            assert!(resolve(client, &for_all).await.is_ok(), "every device of the publisher");
+        }
+        let refused = "INVALID_PREVIEW_TOKEN";
+        for client in [&tablet, &desktop, &stranger] {
+            assert_eq!(reason(resolve(client, &for_phone).await), refused);
+        }
+        assert_eq!(reason(resolve(&stranger, &for_all).await), refused);
+        assert_eq!(reason(resolve(&phone, "v4.local.AAAA").await), refused);
+        let elsewhere = create(&desktop, &project, &stranger.device, &["one"]).await;
+        assert_eq!(reason(elsewhere), "NOT_FOUND", "a device outside of the team");
 
-    let revoke = pb::RevokePreviewRequest { preview_id: id };
-    assert_eq!(reason(Rpc.revoke_preview(stranger.call(revoke.clone())).await), "NOT_FOUND");
-    Rpc.revoke_preview(desktop.call(revoke)).await.unwrap();
-    assert_eq!(reason(resolve(&phone, &for_phone).await), refused, "revoked");
-    world.fixture.base.clock.advance(LIFETIME_DEFAULT);
-    assert_eq!(reason(resolve(&phone, &for_all).await), refused, "expired");
+        let revoke = pb::RevokePreviewRequest { preview_id: id };
+        assert_eq!(reason(Rpc.revoke_preview(stranger.call(revoke.clone())).await), "NOT_FOUND");
+        Rpc.revoke_preview(desktop.call(revoke)).await.unwrap();
+        assert_eq!(reason(resolve(&phone, &for_phone).await), refused, "revoked");
+        world.fixture.base.clock.advance(LIFETIME_DEFAULT);
+        assert_eq!(reason(resolve(&phone, &for_all).await), refused, "expired");
+    }
 }
 
 #[tokio::test]
 async fn wrong_content_is_named_and_removed() {
-    let world = World::new().await;
-    let (desktop, project) = world.publisher().await;
-    let created = create(&desktop, &project, "", &["one", "two"]).await.unwrap();
-    let id = created.preview.unwrap().id;
-    world.upload(&desktop, &id, &["one", "two"]).await;
-    let preview = finalize(&desktop, &id).await.unwrap();
-    world.verify(&preview, &["two"]).await;
+    for world in World::each().await {
+        let (desktop, project) = world.publisher().await;
+        let created = create(&desktop, &project, "", &["one", "two"]).await.unwrap();
+        let id = created.preview.unwrap().id;
+        world.upload(&desktop, &id, &["one", "two"]).await;
+        let preview = finalize(&desktop, &id).await.unwrap();
+        world.verify(&preview, &["two"]).await;
 
-    let message = pb::GetPreviewRequest { preview_id: id };
-    let preview = Rpc.get_preview(desktop.call(message)).await.unwrap().into_inner();
-    assert_eq!(
-        (preview.state(), preview.rejected_paths),
-        (pb::PreviewState::Failed, vec!["file-001".to_owned()])
-    );
-    let again = create(&desktop, &project, "", &["one", "two"]).await.unwrap();
-    assert_eq!(again.missing, [1], "what was right is kept");
-    world.sweep_after(Duration::ZERO).await;
-    assert_eq!(world.object_count().await, 2, "an address could still write it anew");
-    world.sweep_after(Duration::from_secs(301)).await;
-    assert_eq!(world.object_count().await, 1);
+        let message = pb::GetPreviewRequest { preview_id: id };
+        let preview = Rpc.get_preview(desktop.call(message)).await.unwrap().into_inner();
+        assert_eq!(
+            (preview.state(), preview.rejected_paths),
+            (pb::PreviewState::Failed, vec!["file-001".to_owned()])
+        );
+        let again = create(&desktop, &project, "", &["one", "two"]).await.unwrap();
+        assert_eq!(again.missing, [1], "what was right is kept");
+        world.sweep_after(Duration::ZERO).await;
+        assert_eq!(world.object_count().await, 2, "an address could still write it anew");
+        world.sweep_after(Duration::from_secs(301)).await;
+        assert_eq!(world.object_count().await, 1);
+    }
 }
 
 #[tokio::test]
 async fn nothing_is_left_of_what_nobody_uses() {
-    let world = World::new().await;
-    let (desktop, project) = world.publisher().await;
-    let (id, _) = world.publish(&desktop, &project, "", &["one", "two"]).await;
-    let unfinished = create(&desktop, &project, "", &["three"]).await.unwrap().preview.unwrap().id;
-    world.upload(&desktop, &unfinished, &["three"]).await;
-    assert_eq!(world.object_count().await, 3);
+    for world in World::each().await {
+        let (desktop, project) = world.publisher().await;
+        let (id, _) = world.publish(&desktop, &project, "", &["one", "two"]).await;
+        let unfinished = create(&desktop, &project, "", &["three"]).await.unwrap().preview.unwrap().id;
+        world.upload(&desktop, &unfinished, &["three"]).await;
+        assert_eq!(world.object_count().await, 3);
 
-    world.sweep_after(Duration::from_secs(61 * 60)).await;
-    world.sweep_after(Duration::from_secs(301)).await;
-    assert_eq!(world.object_count().await, 2, "an upload that was not finished");
-    let message = pb::GetPreviewRequest { preview_id: id };
-    let preview = Rpc.get_preview(desktop.call(message)).await.unwrap().into_inner();
-    assert_eq!(preview.state(), pb::PreviewState::Expired);
-    world.sweep_after(Duration::from_secs(24 * 60 * 60)).await;
-    world.sweep_after(Duration::from_secs(301)).await;
-    assert_eq!(world.object_count().await, 0, "what nobody has published for a day");
+        world.sweep_after(Duration::from_secs(61 * 60)).await;
+        world.sweep_after(Duration::from_secs(301)).await;
+        assert_eq!(world.object_count().await, 2, "an upload that was not finished");
+        let message = pb::GetPreviewRequest { preview_id: id };
+        let preview = Rpc.get_preview(desktop.call(message)).await.unwrap().into_inner();
+        assert_eq!(preview.state(), pb::PreviewState::Expired);
+        world.sweep_after(Duration::from_secs(24 * 60 * 60)).await;
+        world.sweep_after(Duration::from_secs(301)).await;
+        assert_eq!(world.object_count().await, 0, "what nobody has published for a day");
+    }
 }
 
 #[tokio::test]
 async fn a_lie_stays_its_tellers_own() {
-    let world = World::new().await;
-    let (desktop, project) = world.publisher().await;
-    let mut lie = manifest(&["one"]);
-    lie.files[0].size = 5;
-    let message = pb::CreatePreviewRequest {
-        project_id: project.clone(),
-        manifest: Some(lie),
-        device_id: String::new(),
-        lifetime_secs: 0,
-        idempotency_key: key(),
-    };
-    Rpc.create_preview(desktop.call(message)).await.unwrap();
-    let (_, token) = world.publish(&desktop, &project, "", &["one"]).await;
-    assert_eq!(resolve(&desktop, &token).await.unwrap(), manifest(&["one"]));
+    for world in World::each().await {
+        let (desktop, project) = world.publisher().await;
+        let mut lie = manifest(&["one"]);
+        lie.files[0].size = 5;
+        let message = pb::CreatePreviewRequest {
+            project_id: project.clone(),
+            manifest: Some(lie),
+            device_id: String::new(),
+            lifetime_secs: 0,
+            idempotency_key: key(),
+        };
+        Rpc.create_preview(desktop.call(message)).await.unwrap();
+        let (_, token) = world.publish(&desktop, &project, "", &["one"]).await;
+        assert_eq!(resolve(&desktop, &token).await.unwrap(), manifest(&["one"]));
+    }
 }
 
 #[tokio::test]
 async fn what_is_wrong_with_a_request_is_said() {
-    let world = World::new().await;
-    let (desktop, project) = world.publisher().await;
-    let message = pb::CreatePreviewRequest {
-        project_id: project.clone(),
-        manifest: Some(pb::Manifest { entry_point: "elsewhere".to_owned(), ..manifest(&["one"]) }),
-        device_id: String::new(),
-        lifetime_secs: 0,
-        idempotency_key: key(),
-    };
-    assert_eq!(reason(Rpc.create_preview(desktop.call(message.clone())).await), "INVALID_MANIFEST");
-    let message = pb::CreatePreviewRequest { manifest: Some(manifest(&["one"])), ..message };
-    let first = Rpc.create_preview(desktop.call(message.clone())).await.unwrap().into_inner();
-    let repeat = Rpc.create_preview(desktop.call(message.clone())).await.unwrap().into_inner();
-    assert_eq!(repeat, first);
-    let other = pb::CreatePreviewRequest { lifetime_secs: 600, ..message };
-    assert_eq!(reason(Rpc.create_preview(desktop.call(other)).await), "IDEMPOTENCY_KEY_REUSED");
-    let id = first.preview.unwrap().id;
-    let message = pb::RequestUploadsRequest { preview_id: id, sha256: vec![sha256_of("not in it")] };
-    assert_eq!(reason(Rpc.request_uploads(desktop.call(message)).await), "INVALID_REQUEST");
-    let nowhere = create(&desktop, &Uuid::nil().to_string(), "", &["one"]).await;
-    assert_eq!(reason(nowhere), "NOT_FOUND");
+    for world in World::each().await {
+        let (desktop, project) = world.publisher().await;
+        let message = pb::CreatePreviewRequest {
+            project_id: project.clone(),
+            manifest: Some(pb::Manifest { entry_point: "elsewhere".to_owned(), ..manifest(&["one"]) }),
+            device_id: String::new(),
+            lifetime_secs: 0,
+            idempotency_key: key(),
+        };
+        assert_eq!(reason(Rpc.create_preview(desktop.call(message.clone())).await), "INVALID_MANIFEST");
+        let message = pb::CreatePreviewRequest { manifest: Some(manifest(&["one"])), ..message };
+        let first = Rpc.create_preview(desktop.call(message.clone())).await.unwrap().into_inner();
+        let repeat = Rpc.create_preview(desktop.call(message.clone())).await.unwrap().into_inner();
+        assert_eq!(repeat, first);
+        let other = pb::CreatePreviewRequest { lifetime_secs: 600, ..message };
+        assert_eq!(reason(Rpc.create_preview(desktop.call(other)).await), "IDEMPOTENCY_KEY_REUSED");
+        let id = first.preview.unwrap().id;
+        let message = pb::RequestUploadsRequest { preview_id: id, sha256: vec![sha256_of("not in it")] };
+        assert_eq!(reason(Rpc.request_uploads(desktop.call(message)).await), "INVALID_REQUEST");
+        let nowhere = create(&desktop, &Uuid::nil().to_string(), "", &["one"]).await;
+        assert_eq!(reason(nowhere), "NOT_FOUND");
 
-    let message = pb::ListPreviewsRequest { project_id: project, page_size: 1, page_token: String::new() };
-    let page = Rpc.list_previews(desktop.call(message)).await.unwrap().into_inner();
-    assert_eq!((page.previews.len(), page.next_page_token.as_str()), (1, ""));
+        let message =
+            pb::ListPreviewsRequest { project_id: project, page_size: 1, page_token: String::new() };
+        let page = Rpc.list_previews(desktop.call(message)).await.unwrap().into_inner();
+        assert_eq!((page.previews.len(), page.next_page_token.as_str()), (1, ""));
+    }
 }
