@@ -25,6 +25,9 @@ const READ_BYTES: usize = 64 * 1024;
 /// A walk that finds more files than this ends: no bundle has as many.
 const WALK_FILES_MAX: usize = 20_000;
 
+/// Directories that are as large as they are useless in a bundle.
+const NEVER_WALKED: [&str; 2] = [".git", "node_modules"];
+
 /// Gives the files of a bundle. Every file is opened twice: to be hashed, and to be sent.
 #[async_trait]
 pub trait BundleSource: Send + Sync {
@@ -56,7 +59,7 @@ impl BundleSource for MemorySource {
     }
 }
 
-/// The files of a directory, without links, and without what its ignore files (`.gitignore`, `.ignore`,
+/// The files of a directory, without links, `.git` and `node_modules`, and without what its ignore files (`.gitignore`, `.ignore`,
 /// `.hivesyncignore`) exclude.
 #[derive(Clone, Debug)]
 pub struct DirectorySource(PathBuf);
@@ -90,8 +93,9 @@ fn walk(root: &Path) -> Result<Vec<String>> {
     }
     let mut walker = WalkBuilder::new(root);
     walker.hidden(false).follow_links(false).require_git(false).add_custom_ignore_filename(".hivesyncignore");
-    walker
-        .filter_entry(|entry| entry.depth() == 0 || !is_excluded_name(&entry.file_name().to_string_lossy()));
+    walker.filter_entry(|entry| {
+        entry.depth() == 0 || !NEVER_WALKED.contains(&&*entry.file_name().to_string_lossy())
+    });
     let mut paths = Vec::new();
     for entry in walker.build() {
         let entry = entry
@@ -220,6 +224,7 @@ mod tests {
         std::os::unix::fs::symlink("/etc/passwd", root.join("link")).unwrap();
         let source = DirectorySource::new(root);
         let mut paths = source.paths().await.unwrap();
+        paths.retain(|path| !is_excluded(path));
         paths.sort();
         assert_eq!(paths, [".gitignore", "index.html", "src/app.js"]);
         let bytes: Vec<Bytes> = source.open("src/app.js").await.unwrap().try_collect().await.unwrap();

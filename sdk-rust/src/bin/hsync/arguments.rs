@@ -62,6 +62,13 @@ pub(crate) enum Command {
     },
 }
 
+impl Command {
+    /// Whether Ctrl-C is how the command is meant to end.
+    pub(crate) fn runs_until_interrupted(&self) -> bool {
+        matches!(self, Self::Notifications(arguments) if arguments.follow)
+    }
+}
+
 const AFTER_HELP: &str = "\
 Examples:
   hsync login ada@example.org --register --name Ada

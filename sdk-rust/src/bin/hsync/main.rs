@@ -47,12 +47,16 @@ async fn run(arguments: Arguments, output: Output) -> Result<()> {
         return auth::login(login, &arguments.server, output).await;
     }
     let connection = Connection::open(&arguments.server).await?;
+    let runs_until_interrupted = arguments.command.runs_until_interrupted();
     let outcome = tokio::select! {
         outcome = dispatch(arguments.command, &connection, output) => outcome,
         interrupted = tokio::signal::ctrl_c() => Err(interrupted.map_or_else(Failure::from, |()| Failure::Interrupted)),
     };
     let closed = connection.close(outcome.is_err()).await;
-    outcome.and(closed)
+    match outcome {
+        Err(Failure::Interrupted) if runs_until_interrupted => closed,
+        outcome => outcome.and(closed),
+    }
 }
 
 async fn dispatch(command: Command, connection: &Connection, output: Output) -> Result<()> {

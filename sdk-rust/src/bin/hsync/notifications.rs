@@ -19,7 +19,7 @@ With --json: {\"notifications\":[…],\"unread_count\"}; with --follow a line ea
 pub(crate) struct NotificationArguments {
     /// Show what comes from now on, until Ctrl-C
     #[arg(long, short)]
-    follow: bool,
+    pub(crate) follow: bool,
     /// With --follow: start after this sequence; 0 for the very first
     #[arg(long, requires = "follow")]
     after: Option<u64>,
