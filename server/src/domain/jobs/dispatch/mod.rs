@@ -43,3 +43,6 @@ impl Dispatch {
         self.roster.len()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -126,8 +126,16 @@ pub(super) struct Session {
     /// Up to when the worker may believe in its leases.
     promised_until: Timestamp,
     held: HashMap<LeaseToken, Held>,
-    /// The beat that is answered once its leases are renewed, with the leases in it.
-    beat: Option<(u64, Vec<LeaseToken>)>,
+    /// The beat that is answered once its leases are renewed.
+    beat: Option<Beat>,
+}
+
+#[derive(Debug)]
+struct Beat {
+    sequence: u64,
+    leases: Vec<LeaseToken>,
+    /// Those of this stream that were to be renewed.
+    due: Vec<LeaseToken>,
 }
 
 impl Session {
@@ -208,10 +216,7 @@ impl Session {
                 held.publish(now).into_iter().collect()
             }
             FromWorker::ExecDone => Vec::new(),
-            FromWorker::CancelAck(token) => match self.held.remove(&token) {
-                Some(held) => vec![Effect::Stopped(LeaseId { job: held.job, token })],
-                None => Vec::new(),
-            },
+            FromWorker::CancelAck(token) => self.stopped(token),
             FromWorker::Draining => {
                 self.draining = true;
                 vec![Effect::Send(ToWorker::DrainStarted), Effect::Touch { draining: true }]
@@ -256,6 +261,17 @@ impl Session {
         }
     }
 
+    fn stopped(&mut self, token: LeaseToken) -> Vec<Effect> {
+        match self.held.get(&token) {
+            Some(held) if held.cancel_sent_at.is_some() => {
+                let id = LeaseId { job: held.job, token };
+                self.held.remove(&token);
+                vec![Effect::Stopped(id)]
+            }
+            _ => Vec::new(),
+        }
+    }
+
     fn beat(&mut self, sequence: u64, leases: Vec<LeaseToken>, now: Timestamp) -> Vec<Effect> {
         self.forget_missing(&leases);
         // What was written must also cover the beats that are answered without a write.
@@ -264,7 +280,8 @@ impl Session {
         if due.is_empty() {
             return self.answer(sequence, &leases, now);
         }
-        self.beat = Some((sequence, leases));
+        let tokens = due.iter().map(|lease| lease.token).collect();
+        self.beat = Some(Beat { sequence, leases, due: tokens });
         vec![Effect::Renew { sequence, until: now + self.timing.written_ahead(), leases: due }]
     }
 
@@ -284,7 +301,7 @@ impl Session {
         renewed: &[(LeaseToken, bool)],
         now: Timestamp,
     ) -> Vec<Effect> {
-        let covered = now + self.timing.ttl;
+        let Some(beat) = self.beat.take_if(|beat| beat.sequence == sequence) else { return Vec::new() };
         let mut effects = Vec::new();
         for (token, cancelling) in renewed {
             if let Some(held) = self.held.get_mut(token) {
@@ -294,11 +311,11 @@ impl Session {
                 }
             }
         }
-        // What was due and is not renewed belongs to somebody else now.
-        self.held.retain(|_, held| !held.accepted || held.written_until >= covered);
-        if let Some((_, leases)) = self.beat.take_if(|(awaited, _)| *awaited == sequence) {
-            effects.extend(self.answer(sequence, &leases, now));
+        // What was to be renewed and was not belongs to somebody else now.
+        for token in beat.due.iter().filter(|due| !renewed.iter().any(|(token, _)| token == *due)) {
+            self.held.remove(token);
         }
+        effects.extend(self.answer(sequence, &beat.leases, now));
         effects
     }
 
@@ -360,3 +377,6 @@ impl Session {
         effects
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,4 +3,4 @@
 mod invariants;
 mod leases;
 mod queue;
-mod world;
+pub(in crate::domain::jobs) mod world;

@@ -43,7 +43,7 @@ use crate::{
 
 /// What the handler was asked.
 #[derive(Default)]
-pub(super) struct Diary {
+pub(in crate::domain::jobs) struct Diary {
     committed: Mutex<HashMap<JobId, u32>>,
     gave_up: Mutex<HashMap<JobId, Vec<Reason>>>,
     /// What the handler says to the next results, if not yes.
@@ -102,23 +102,23 @@ impl JobHandler for Noting {
     }
 }
 
-pub(super) struct World {
+pub(in crate::domain::jobs) struct World {
     pub base: Arc<Base>,
     pub diary: Arc<Diary>,
     _dir: TempDir,
 }
 
 /// The server's side of a worker that is known by a small number.
-pub(super) fn worker(number: u8) -> (String, Uuid) {
+pub(in crate::domain::jobs) fn worker(number: u8) -> (String, Uuid) {
     (format!("worker-{number}"), Uuid::from_u128(u128::from(number) + 1))
 }
 
-pub(super) fn team(number: u8) -> TeamId {
+pub(in crate::domain::jobs) fn team(number: u8) -> TeamId {
     TeamId(Uuid::from_u128(0x1000 + u128::from(number)))
 }
 
 /// A result of the kind that the tests' jobs have.
-pub(super) fn done() -> Ending {
+pub(in crate::domain::jobs) fn done() -> Ending {
     Ending::Done(Outcome::Cleanup(CleanupOutcome { mirrors_removed: 1, bytes_freed: 1 }))
 }
 
