@@ -5,6 +5,7 @@
 //! stands in one place, and a call costs one allocation instead of one for each.
 
 pub mod answer;
+mod audit;
 pub mod authenticate;
 pub mod client_ip;
 pub mod cors;
@@ -14,6 +15,7 @@ pub mod http_endpoints;
 pub mod listen;
 pub mod policy;
 pub mod shed;
+mod stream;
 pub mod throttle;
 pub mod tls;
 
@@ -36,6 +38,7 @@ use http::{HeaderMap, Request, Response, request::Parts};
 use metrics::{Counter, Histogram};
 use policy::{Listener, Row};
 use shed::Shed;
+use stream::until;
 use tonic::{Code, body::Body};
 use tower::Service;
 
@@ -90,23 +93,27 @@ impl Edge {
         }
     }
 
-    /// The stages that may refuse a call; returns its deadline.
+    /// The stages that may refuse a call; returns what travels with it from here on.
     async fn admit(
         &self,
         row: &'static Row,
         correlation: &CorrelationId,
         address: Option<IpAddr>,
-        parts: &mut Parts,
-    ) -> Result<Duration> {
+        parts: &Parts,
+    ) -> Result<Ctx> {
         let base = &self.base;
         // A banned address costs nothing but this look.
         if address.is_some_and(|address| base.config.denied_networks.iter().any(|net| net.contains(&address)))
         {
             return Err(Error::new(Reason::PermissionDenied).because("the address is denied"));
         }
-        let deadline = deadline::clamp(&parts.headers, row.deadline());
-        let call =
-            Call { correlation: correlation.clone(), route: row.route, address, proven_key: None, deadline };
+        let call = Call {
+            correlation: correlation.clone(),
+            route: row.route,
+            address,
+            proven_key: None,
+            deadline: deadline::clamp(&parts.headers, row.deadline()),
+        };
         let mut ctx = Ctx::new(base.clone(), Actor::Anonymous, call);
         // Who calls, as far as it can be proved, and whether the policy wants to know more.
         let identity = self.authenticator.identify(&ctx, row, parts).await?;
@@ -116,8 +123,7 @@ impl Edge {
         if base.config.limits.rate_limits {
             throttle::admit(&ctx, row.rate).await?;
         }
-        parts.extensions.insert(ctx);
-        Ok(deadline)
+        Ok(ctx)
     }
 }
 
@@ -179,10 +185,16 @@ where
         let Some(route) = self.routes.get(path).cloned() else {
             return answer::refusal(&Error::new(Reason::UnknownMethod), &correlation);
         };
-        let response = match self.edge.admit(route.row, &correlation, address, &mut parts).await {
-            Ok(deadline) => {
+        let response = match self.edge.admit(route.row, &correlation, address, &parts).await {
+            Ok(ctx) => {
+                parts.extensions.insert(ctx.clone());
                 let request = Request::from_parts(parts, body);
-                self.call(&route, deadline, &correlation, request).await
+                let response = self.call(&route, &ctx, request).await;
+                // Success is recorded by the service, in its transaction; a refusal leaves none.
+                if route.row.permission.is_some() {
+                    audit::record_refusal(&ctx, answer::code(&response)).await;
+                }
+                response
             }
             Err(error) => answer::refusal(&error, &correlation),
         };
@@ -205,23 +217,20 @@ where
 
     /// Calls the service: at most so many at a time, at most until the deadline, and without a panic that
     /// leaves the call unanswered.
-    async fn call(
-        &mut self,
-        route: &Route,
-        deadline: Duration,
-        correlation: &CorrelationId,
-        request: Request<Body>,
-    ) -> Response<Body> {
+    async fn call(&mut self, route: &Route, ctx: &Ctx, request: Request<Body>) -> Response<Body> {
+        let correlation = &ctx.call.correlation;
         let _place = match self.edge.shed.enter() {
             Ok(place) => place,
             Err(error) => return answer::refusal(&error, correlation),
         };
         let service = AssertUnwindSafe(self.services.call(request)).catch_unwind();
         let outcome = if route.row.streaming {
-            // The answer is a stream: its beginning is all that is awaited here.
-            Ok(service.await)
+            // The answer is a stream: its beginning is all that is awaited here. Most end by themselves when
+            // the server stops; those that do not must not hold it up.
+            let stopping = ctx.tasks.stopping();
+            Ok(service.await.map(|outcome| outcome.map(|response| until(stopping, response))))
         } else {
-            tokio::time::timeout(deadline, service).await
+            tokio::time::timeout(ctx.call.deadline, service).await
         };
         match outcome {
             Ok(Ok(Ok(response))) => response,

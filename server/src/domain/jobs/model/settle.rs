@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Failure, FailureClass, JobState, Next, Outcome, Tally};
+use super::{Failure, FailureClass, JobPhase, JobState, Next, Outcome, Progress, Tally};
 use crate::base::error::Reason;
 
 /// How a lease ends.
@@ -14,6 +14,19 @@ pub enum Ending {
     Failed(Failure),
     /// The job is given back, and may start again after a pause.
     Returned(Duration),
+}
+
+impl Ending {
+    /// How far the job came, in the figures of its result.
+    #[must_use]
+    pub fn reached(&self) -> Option<Progress> {
+        let (done, bytes) = match self {
+            Self::Done(Outcome::RepoSync(sync)) => (sync.objects_received, sync.bytes_received),
+            Self::Done(Outcome::PreviewVerify(verify)) => (verify.verified.len() as u64, 0),
+            _ => return None,
+        };
+        Some(Progress { phase: JobPhase::Publishing, done, total: done, bytes })
+    }
 }
 
 /// Where an ended lease leaves its job.

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::settle::{end, end_if_held, superseded};
+use super::{
+    read::keep_progress,
+    settle::{end, end_if_held, superseded},
+};
 use crate::{
     base::{
         ctx::Ctx,
@@ -61,7 +64,13 @@ async fn try_commit(ctx: &Ctx, lease: LeaseId, commit: Uuid, ending: Ending) -> 
     {
         return Err(Error::invalid("outcome", "must be of the job's kind"));
     }
+    let (epoch, reached) = (leased.job.lease_epoch, ending.reached());
     let state = end(ctx, &tx, leased, ending, Some(commit)).await?;
+    if let Some(reached) = reached {
+        // Kept before the end is visible, so that whoever watches for it sees both. Only a figure is lost
+        // if the key store does not answer.
+        let _ = keep_progress(ctx, lease.job, epoch, reached).await;
+    }
     tx.commit().await?;
     Ok(state)
 }

@@ -145,15 +145,20 @@ pub(in crate::domain::jobs) async fn publish_progress(
     epoch: u64,
     progress: Progress,
 ) -> Result<()> {
-    let value = serde_json::to_vec(&progress).map_err(Error::internal)?;
-    ctx.kv.put(&progress_key(id, epoch), value, PROGRESS_TTL).await?;
+    keep_progress(ctx, id, epoch, progress).await?;
     ctx.signals.raise(topic_of(id));
     Ok(())
 }
 
-/// How far a job is, if it runs and has said so. A key store that does not answer costs the progress only.
+/// Keeps how far a job is for whoever looks next.
+pub(super) async fn keep_progress(ctx: &Ctx, id: JobId, epoch: u64, progress: Progress) -> Result<()> {
+    let value = serde_json::to_vec(&progress).map_err(Error::internal)?;
+    Ok(ctx.kv.put(&progress_key(id, epoch), value, PROGRESS_TTL).await?)
+}
+
+/// How far a job is, if it runs and has said so, or how far it came. A key store that does not answer costs the progress only.
 async fn progress_of(ctx: &Ctx, job: &Job) -> Option<Progress> {
-    if !job.state.is_leased() {
+    if !job.state.is_leased() && job.state != JobState::Succeeded {
         return None;
     }
     let stored = ctx.kv.get(&progress_key(job.id, job.lease_epoch)).await.ok()??;
