@@ -1,11 +1,13 @@
 //! Previews: a bundle of files that a desktop publishes for a short time and one device opens.
 
+mod bundle;
 mod open;
 mod publish;
 mod source;
 #[cfg(test)]
 mod tests;
 mod transfer;
+mod upload;
 
 use std::fmt;
 

@@ -1,5 +1,7 @@
 //! What can be said on the command line.
 
+#![allow(rustdoc::bare_urls, reason = "the comments are the text of `--help`")]
+
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
