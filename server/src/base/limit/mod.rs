@@ -136,6 +136,7 @@ impl Limiter {
             // A claim that the store cannot hold says nothing about its health: the embedded limiter refuses it.
             Ok(Err(kv::Error::OverLimit(_))) => None,
             _ => {
+                metrics::counter!("hivesync_limiter_store_failures_total").increment(1);
                 self.breaker.open(now);
                 None
             }

@@ -82,6 +82,7 @@ async fn fail(ctx: &Ctx, tx: &Tx, grant: &Grant, preview: &Preview) -> Result<()
         return Ok(());
     }
     outbox::emit(ctx, tx, &PreviewFailed::from(preview)).await?;
+    metrics::counter!("hivesync_previews_failed_total").increment(1);
     audit::append(ctx, tx, ops::entry("preview.failed", preview).outcome(AuditOutcome::Failed)).await
 }
 

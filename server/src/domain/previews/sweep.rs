@@ -72,6 +72,7 @@ async fn delete_objects(ctx: &Ctx) -> Result<()> {
             Err(error) => status::log(&Error::from(error)),
         }
     }
+    metrics::counter!("hivesync_preview_objects_deleted_total").increment(deleted.len() as u64);
     let tx = ctx.begin().await?;
     store::forget_objects(&tx, &deleted).await?;
     tx.commit().await

@@ -58,6 +58,7 @@ async fn open(ctx: &Ctx, token: &str, event: &'static str) -> Result<Preview> {
     if let Err(error) = &opened
         && error.reason() == Reason::InvalidPreviewToken
     {
+        metrics::counter!("hivesync_preview_tokens_refused_total").increment(1);
         audit::record(ctx, Entry::new(event).outcome(Outcome::Refused)).await?;
     }
     opened
