@@ -43,6 +43,7 @@ async fn a_stream_resumes_after_its_cursor(world: World) {
     for name in ["bob", "cyd"] {
         let newcomer = world.user(name).await;
         world.enlist(&ada, team.id, &newcomer, TeamRole::Member).await;
+        ada.told(NotificationKind::MemberJoined, None).await;
     }
     let listed = ada.client.notifications().list(false, PageRequest::first()).await.unwrap();
     let mut sequences: Vec<u64> = listed.page.items.iter().map(|told| told.sequence).collect();
@@ -58,9 +59,9 @@ async fn a_stream_resumes_after_its_cursor(world: World) {
 async fn reading_is_remembered(world: World) {
     let ada = world.user("ada").await;
     let phone = world.device_of(&ada, "phone", hivesync::auth::Platform::Ios).await;
+    let device = phone.client.auth().account().await.unwrap().device_id;
+    let newest = phone.told(NotificationKind::DeviceAdded, Some(device)).await;
     let listed = phone.client.notifications().list(true, PageRequest::first()).await.unwrap();
-    let newest = listed.page.items.first().expect("a new device is told");
-    assert_eq!(newest.kind, NotificationKind::DeviceAdded);
     assert!(listed.unread_count >= 1);
     assert_eq!(ada.client.notifications().mark_read(newest.sequence).await.unwrap(), 0);
     let listed = ada.client.notifications().list(true, PageRequest::first()).await.unwrap();
@@ -69,10 +70,12 @@ async fn reading_is_remembered(world: World) {
 
 async fn each_user_is_told_their_own(world: World) {
     let (ada, eve) = (world.user("ada").await, world.user("eve").await);
+    eve.told(NotificationKind::DeviceAdded, None).await;
     let before = eve.client.notifications().list(false, PageRequest::first()).await.unwrap().page.items.len();
     let repository = Repository::sample();
     let project = ada.project("site", &repository).await;
     ada.sync(project.id).await;
+    ada.told(NotificationKind::RepositorySynced, None).await;
     let after = eve.client.notifications().list(false, PageRequest::first()).await.unwrap().page.items.len();
     assert_eq!(before, after);
 }

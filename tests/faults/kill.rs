@@ -63,6 +63,7 @@ async fn path_survives(backend: Backend, after: Duration) {
 
 /// Nothing was told twice and nothing was lost between.
 async fn told_once(ada: &Actor) {
+    ada.told(NotificationKind::PreviewReady, None).await;
     let page = ada.client.notifications().list(false, PageRequest::first()).await.unwrap().page;
     let mut sequences: Vec<u64> = page.items.iter().map(|told| told.sequence).collect();
     sequences.reverse();

@@ -4,6 +4,7 @@ use futures::StreamExt as _;
 use hivesync::{
     Client,
     jobs::Job,
+    notifications::{Notification, NotificationEvent, NotificationKind, StartAt},
     previews::{MemorySource, PublishOptions, Published},
     projects::Project,
     users::User,
@@ -69,6 +70,20 @@ impl Actor {
             }
         }
         panic!("the stream ended before the job");
+    }
+
+    /// Waits until the user has been told of `kind`, about `subject` if one is named.
+    pub async fn told(&self, kind: NotificationKind, subject: Option<Uuid>) -> Notification {
+        let mut stream = self.client.notifications().follow(StartAt::After(0));
+        while let Some(event) = stream.next().await {
+            if let NotificationEvent::Notification(told) = event.expect("the stream goes on")
+                && told.kind == kind
+                && (subject.is_none() || told.subject_id == subject)
+            {
+                return told;
+            }
+        }
+        panic!("the stream ended before the user was told of {kind:?}");
     }
 
     /// Publishes these files and waits until they can be opened.

@@ -157,6 +157,14 @@ impl World {
     }
 }
 
+/// Ends a test that waits for what does not come.
+///
+/// # Panics
+/// After two minutes, which is many times what the slowest test takes.
+pub async fn in_time(test: impl Future<Output = ()>) {
+    tokio::time::timeout(Duration::from_secs(120), test).await.expect("the test ends in time");
+}
+
 /// Runs each test on the embedded stores and on those of a production installation.
 ///
 /// A test is a function `async fn name(world: World)` of the same module.
@@ -166,7 +174,8 @@ macro_rules! on_each_backend {
         mod embedded {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $test() {
-                super::$test($crate::world::World::new($crate::backend::Backend::Embedded).await).await;
+                let world = $crate::world::World::new($crate::backend::Backend::Embedded).await;
+                $crate::world::in_time(super::$test(world)).await;
             })+
         }
 
@@ -175,7 +184,7 @@ macro_rules! on_each_backend {
             async fn $test() {
                 let backend = $crate::backend::Backend::Production;
                 if backend.available() {
-                    super::$test($crate::world::World::new(backend).await).await;
+                    $crate::world::in_time(super::$test($crate::world::World::new(backend).await)).await;
                 }
             })+
         }
