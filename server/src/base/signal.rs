@@ -35,10 +35,11 @@ impl Topic {
 /// Where wake-ups are raised and awaited, within this process and, through a relay, beyond it.
 #[derive(Clone, Default)]
 pub struct Signals {
-    topics: Arc<Mutex<HashMap<(String, Uuid), watch::Sender<u64>>>>,
+    topics: Arc<Mutex<Topics>>,
     relay: Arc<Mutex<Option<Relay>>>,
 }
 
+type Topics = HashMap<(String, Uuid), watch::Sender<u64>>;
 type Relay = Box<dyn Fn(&Topic) + Send + Sync>;
 
 impl Signals {

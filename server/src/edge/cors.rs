@@ -9,7 +9,6 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 const PREFLIGHT_AGE: Duration = Duration::from_secs(600);
 
 /// The layer for `origins`, each exact; without any, browsers are told nothing.
-#[must_use]
 pub fn layer(origins: &[String]) -> CorsLayer {
     let origins = origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok());
     CorsLayer::new()
