@@ -11,8 +11,9 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 7] = [
     ("sdk-rust", &["hivesync-proto"]),
     ("sdk-ffi", &["hivesync"]),
     ("workers", &["hivesync", "hivesync-proto"]),
-    // The library itself knows neither `hivesync` nor `hivesync-workers`: see the rule on the binary's neighbours.
-    ("server", &["hivesync", "hivesync-migrations", "hivesync-proto", "hivesync-workers"]),
+    // `hivesync-sdk` is the package `hivesync`, under a name that the binary does not have.
+    // The library itself knows neither it nor `hivesync-workers`: see the rule on the binary's neighbours.
+    ("server", &["hivesync-sdk", "hivesync-migrations", "hivesync-proto", "hivesync-workers"]),
     ("tests", &["hivesync", "hivesync-proto", "hivesync-server", "hivesync-workers"]),
 ];
 

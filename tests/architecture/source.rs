@@ -30,6 +30,8 @@ pub(crate) struct Module {
     pub(crate) asynchronous: bool,
     /// The modules it declares.
     pub(crate) declares: Vec<String>,
+    /// The modules it declares for tests only.
+    pub(crate) declares_for_tests: Vec<String>,
     /// Name and length in lines of each function, outside of tests: a table of cases may be long.
     pub(crate) functions: Vec<(String, usize)>,
 }
@@ -47,6 +49,7 @@ impl Module {
                 external: Vec::new(),
                 asynchronous: false,
                 declares: Vec::new(),
+                declares_for_tests: Vec::new(),
                 functions: Vec::new(),
             },
             in_test: false,
@@ -56,7 +59,7 @@ impl Module {
     }
 }
 
-/// Reads every file below `<crate_directory>/src`.
+/// Reads every file below `<crate_directory>/src` that is not for tests only.
 pub(crate) fn read_crate(crate_directory: &str) -> Vec<Module> {
     let source = repository().join(crate_directory).join("src");
     let mut modules: Vec<Module> = rust_files(&source)
@@ -72,6 +75,13 @@ pub(crate) fn read_crate(crate_directory: &str) -> Vec<Module> {
         })
         .collect();
     modules.sort_by(|a, b| a.file.cmp(&b.file));
+    let for_tests: Vec<Vec<String>> = modules
+        .iter()
+        .flat_map(|module| {
+            module.declares_for_tests.iter().map(|name| [&module.path[..], &[name.clone()]].concat())
+        })
+        .collect();
+    modules.retain(|module| !for_tests.iter().any(|path| module.path.starts_with(path)));
     modules
 }
 
@@ -210,7 +220,9 @@ impl<'ast> Visit<'ast> for Reader {
                 reader.scope.push(item.ident.to_string());
                 syn::visit::visit_item_mod(reader, item);
                 reader.scope.pop();
-            } else if !reader.in_test {
+            } else if reader.in_test {
+                reader.module.declares_for_tests.push(item.ident.to_string());
+            } else {
                 reader.module.declares.push(item.ident.to_string());
             }
         });

@@ -44,6 +44,8 @@ fn translate(status: &Status) -> Error {
     let reason = match status.code() {
         // tonic says INTERNAL of bytes that are not the message, and UNIMPLEMENTED of a compression.
         Code::Internal | Code::Unimplemented | Code::InvalidArgument => Reason::InvalidRequest,
+        // The health service says NOT_FOUND of a service that it does not know.
+        Code::NotFound => Reason::NotFound,
         Code::OutOfRange | Code::ResourceExhausted => Reason::MessageTooLarge,
         Code::Cancelled => Reason::Cancelled,
         Code::DeadlineExceeded => Reason::DeadlineExceeded,
