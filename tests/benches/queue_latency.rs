@@ -45,10 +45,10 @@ async fn measure(backend: Backend, jobs: usize) {
     let world = World::without_worker(backend, &[]).await;
     let base = world.app().base().clone();
     let secret = String::from_utf8(base.config.worker_shared_secret.expose().to_vec()).unwrap();
-    let wire = world.wire_to(world.app().addresses().worker).await;
+    let wire = world.wire_to(world.app().addresses.worker).await;
     let worker = RawWorker::connect(wire, "bench", &secret).await.unwrap();
     let (started, mut starts) = mpsc::channel(1);
-    tokio::spawn(work(worker, started));
+    let working = tokio::spawn(work(worker, started));
 
     let (mut whole, mut committed) = (Vec::new(), Vec::new());
     for round in 0..WARM_UP + jobs {
@@ -66,6 +66,7 @@ async fn measure(backend: Backend, jobs: usize) {
         // Idle again: the worker has handed in its result and asked for the next job.
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+    working.abort();
     report(backend, "from the beginning of its transaction", whole);
     report(backend, "from its commit", committed);
 }

@@ -61,7 +61,12 @@ impl Db {
                 .statement_timeout(STATEMENT_TIMEOUT)
                 .set_application_name("hivesync")
                 .test_before_acquire(false)
-                .sqlx_logging(false);
+                .sqlx_logging(false)
+                // Statements are written for indexes, not for values: to plan one anew for the first five
+                // executions on each connection costs more than most executions.
+                .map_sqlx_postgres_opts(|postgres| {
+                    postgres.options([("plan_cache_mode", "force_generic_plan")])
+                });
             let pool = Database::connect(connect).await?;
             Ok(Self { writer: pool.clone(), reader: pool })
         }

@@ -37,9 +37,6 @@ pub async fn enqueue(ctx: &Ctx, tx: &Tx, new: NewJob) -> Result<Job> {
             return Ok(earlier);
         }
     }
-    if store::has_queued(tx, new.team, QUEUED_PER_TEAM_MAX).await? {
-        return Err(Error::new(Reason::QuotaExceeded));
-    }
     insert(ctx, tx, new).await
 }
 
@@ -87,7 +84,9 @@ async fn insert(ctx: &Ctx, tx: &Tx, new: NewJob) -> Result<Job> {
         correlation: ctx.call.correlation.as_str(),
         created_at: now,
     };
-    store::insert(tx, &row).await?;
+    if !store::insert(tx, &row, QUEUED_PER_TEAM_MAX).await? {
+        return Err(Error::new(Reason::QuotaExceeded));
+    }
     let mut entry = audit::Entry::new("job.created").team(new.team).subject(id.0);
     if let Some(project) = new.project {
         entry = entry.project(project);

@@ -3,23 +3,26 @@
 use sea_orm::{DbBackend, FromQueryResult, Value};
 use uuid::Uuid;
 
-use super::{
-    placeholders,
-    read::{COLUMNS, JobRow},
-    rows,
-};
+use super::{placeholders, read::JobRow, rows};
 use crate::{
     base::{
         clock::Timestamp,
         db::Tx,
         error::{Error, Reason, Result},
-        ids::JobId,
     },
     domain::jobs::model::{Job, JobKind, LeaseToken},
 };
 
 /// Jobs of one team that run at a time.
 const RUNNING_PER_TEAM_MAX: u32 = 4;
+
+/// What [`ClaimedRow`] reads. The payload comes along, because each statement delays the start of a job.
+const RETURNED: &str = "jobs.id, jobs.state, jobs.team_id, jobs.project_id, jobs.attempts, \
+     jobs.infra_failures, jobs.lease_epoch, jobs.failure, jobs.created_at, jobs.started_at, \
+     jobs.finished_at, jobs.lease_token, \
+     (SELECT p.work FROM job_payloads p WHERE p.job_id = jobs.id) AS work, \
+     (SELECT p.correlation_id FROM job_payloads p WHERE p.job_id = jobs.id) AS correlation_id, \
+     (SELECT p.requested_by FROM job_payloads p WHERE p.job_id = jobs.id) AS requested_by";
 
 /// A claim of jobs for one worker.
 pub(in crate::domain::jobs) struct Claim<'a> {
@@ -55,19 +58,12 @@ pub(in crate::domain::jobs) async fn claim(tx: &Tx, claim: &Claim<'_>) -> Result
         Value::from(claim.tokens.len() as u64),
     ];
     values.extend(claim.kinds.iter().map(|kind| Value::from(*kind as i16)));
-    let ids: Vec<ClaimedId> = rows(tx, claim_statement(tx.backend(), claim.kinds.len()), values)
+    let claimed: Vec<ClaimedRow> = rows(tx, claim_statement(tx.backend(), claim.kinds.len()), values)
         .await
         .map_err(|error| error.on_unique("jobs_leased_key", Reason::Conflict))?;
-    if ids.is_empty() {
-        return Ok(Vec::new());
-    }
-    let condition = placeholders(1, ids.len());
-    let sql = format!(
-        "SELECT {COLUMNS}, j.lease_token FROM jobs j JOIN job_payloads p ON p.job_id = j.id \
-         WHERE j.id IN ({condition}) ORDER BY j.id"
-    );
-    let claimed: Vec<ClaimedRow> = rows(tx, sql, ids.into_iter().map(|row| row.id.into()).collect()).await?;
-    claimed.into_iter().map(Claimed::try_from).collect()
+    let mut claimed = claimed.into_iter().map(Claimed::try_from).collect::<Result<Vec<_>>>()?;
+    claimed.sort_by_key(|claimed| claimed.job.id);
+    Ok(claimed)
 }
 
 /// `running` counts the leased jobs of each team, `free` ranks the queued jobs of each key that is free,
@@ -99,13 +95,8 @@ fn claim_statement(backend: DbBackend, kinds: usize) -> String {
          )
          UPDATE jobs SET state = 2, accepted = false, lease_epoch = lease_epoch + 1, lease_until = $2,
            worker_id = $3, incarnation_id = $4, lease_token = substr($5, (numbered.place - 1) * 16 + 1, 16)
-         FROM numbered WHERE jobs.id = numbered.id RETURNING jobs.id"
+         FROM numbered WHERE jobs.id = numbered.id RETURNING {RETURNED}"
     )
-}
-
-#[derive(FromQueryResult)]
-struct ClaimedId {
-    id: JobId,
 }
 
 #[derive(FromQueryResult)]

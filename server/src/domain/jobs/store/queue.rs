@@ -26,11 +26,12 @@ pub(in crate::domain::jobs) struct QueuedJob<'a> {
     pub created_at: Timestamp,
 }
 
-/// Puts a job into the queue.
-pub(in crate::domain::jobs) async fn insert(tx: &Tx, job: &QueuedJob<'_>) -> Result<()> {
+/// Puts a job into the queue, unless `queued_max` jobs of its team are there already; whether it did.
+pub(in crate::domain::jobs) async fn insert(tx: &Tx, job: &QueuedJob<'_>, queued_max: u64) -> Result<bool> {
     let sql = "INSERT INTO jobs (id, kind, state, priority, team_id, project_id, concurrency_key, attempts, \
                infra_failures, lease_epoch, accepted, due_at, created_at) \
-               VALUES ($1, $2, 1, $3, $4, $5, $6, 0, 0, 0, false, $7, $7)";
+               SELECT $1, $2, 1, $3, $4, $5, $6, 0, 0, 0, false, $7, $7 WHERE NOT EXISTS ( \
+               SELECT 1 FROM jobs WHERE state = 1 AND team_id = $4 LIMIT 1 OFFSET $8)";
     let values = vec![
         job.id.into(),
         job.work.kind().to_value().into(),
@@ -39,13 +40,16 @@ pub(in crate::domain::jobs) async fn insert(tx: &Tx, job: &QueuedJob<'_>) -> Res
         job.project.into(),
         job.concurrency_key.map(str::to_owned).into(),
         job.created_at.into(),
+        queued_max.saturating_sub(1).into(),
     ];
-    execute(tx, sql, values).await?;
+    if execute(tx, sql, values).await?.rows_affected() == 0 {
+        return Ok(false);
+    }
     let sql = "INSERT INTO job_payloads (job_id, work, correlation_id, requested_by) VALUES ($1, $2, $3, $4)";
     let work = serde_json::to_string(job.work).map_err(Error::internal)?;
     execute(tx, sql, vec![job.id.into(), work.into(), job.correlation.into(), job.requested_by.into()])
         .await?;
-    Ok(())
+    Ok(true)
 }
 
 /// Makes everybody else who queues a job of this key wait until the transaction ends. SQLite has one
@@ -68,18 +72,6 @@ pub(in crate::domain::jobs) async fn raise_priority(tx: &Tx, id: JobId, priority
     let sql = "UPDATE jobs SET priority = $2 WHERE id = $1 AND priority < $2";
     execute(tx, sql, vec![id.into(), priority.to_value().into()]).await?;
     Ok(())
-}
-
-/// Whether at least `count` jobs of a team are queued; `count` is at least 1.
-pub(in crate::domain::jobs) async fn has_queued(tx: &Tx, team: TeamId, count: u64) -> Result<bool> {
-    #[derive(FromQueryResult)]
-    struct Row {
-        #[expect(dead_code, reason = "only whether there is one matters")]
-        one: i32,
-    }
-    let sql = "SELECT 1 AS one FROM jobs WHERE state = 1 AND team_id = $1 LIMIT 1 OFFSET $2";
-    let found: Vec<Row> = rows(tx, sql, vec![team.into(), count.saturating_sub(1).into()]).await?;
-    Ok(!found.is_empty())
 }
 
 /// Cancels a job that has not ended: the state it has then, or none if it had ended. A leased one is

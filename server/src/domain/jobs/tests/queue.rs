@@ -3,11 +3,15 @@
 use std::{collections::HashSet, time::Duration};
 
 use futures::future::join_all;
+use uuid::Uuid;
 
 use super::world::{World, done, team};
 use crate::{
-    base::error::Reason,
-    domain::jobs::model::{JobState, OnConflict, Priority},
+    base::{error::Reason, ids::JobId},
+    domain::jobs::{
+        model::{JobState, OnConflict, Priority},
+        store,
+    },
 };
 
 #[tokio::test]
@@ -139,5 +143,30 @@ async fn racing_coalescers_end_up_with_one_job() {
         );
         let jobs: HashSet<_> = queued.await.into_iter().map(|job| job.unwrap().id).collect();
         assert_eq!(jobs.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn the_queue_of_a_team_has_an_end() {
+    for world in World::each().await {
+        let ctx = world.ctx();
+        let tx = ctx.begin().await.unwrap();
+        let new = World::new_job(team(1), "", OnConflict::Queue);
+        let row = |number: u128| store::QueuedJob {
+            id: JobId(Uuid::from_u128(number)),
+            work: &new.work,
+            team: new.team,
+            project: None,
+            priority: new.priority,
+            concurrency_key: None,
+            requested_by: None,
+            correlation: "test",
+            created_at: ctx.clock.now(),
+        };
+        for number in 1..=3 {
+            assert!(store::insert(&tx, &row(number), 3).await.unwrap());
+        }
+        assert!(!store::insert(&tx, &row(4), 3).await.unwrap());
+        assert!(store::insert(&tx, &store::QueuedJob { team: team(2), ..row(5) }, 3).await.unwrap());
     }
 }
