@@ -11,7 +11,7 @@ use std::{io, path::PathBuf, process::ExitCode};
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use hivesync_server::base::{
-    config::{Config, Fault, Source},
+    config::{Fault, Source},
     telemetry,
 };
 
@@ -89,15 +89,6 @@ pub(crate) fn run() -> ExitCode {
             Command::Completions { .. } => ExitCode::SUCCESS,
         }
     })
-}
-
-/// Reads the configuration, and checks it with the boot guard.
-fn configure(source: &Source) -> Result<Config, Vec<Fault>> {
-    let config = Config::read(source)?;
-    match hivesync_server::base::boot::check(&config) {
-        faults if faults.is_empty() => Ok(config),
-        faults => Err(faults),
-    }
 }
 
 /// Says everything that is wrong, each with its mend.

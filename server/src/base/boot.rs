@@ -3,7 +3,7 @@
 use std::{collections::HashSet, fs, os::unix::fs::MetadataExt as _, time::Duration};
 
 use super::{
-    config::{Config, Environment, Fault, SECRET_BYTES_MIN},
+    config::{Config, Environment, Fault, SECRET_BYTES_MIN, Source},
     secret::Secret,
 };
 
@@ -16,6 +16,20 @@ const PASSWORD_ITERATIONS_MIN: u32 = 2;
 /// Words that give a placeholder away.
 const PLACEHOLDERS: [&str; 8] =
     ["changeme", "change-me", "placeholder", "password", "secret", "example", "default", "replace"];
+
+/// Reads the configuration and checks it.
+///
+/// # Errors
+/// Everything that is wrong with it, at once: each setting's first fault.
+pub fn configure(source: &Source) -> Result<Config, Vec<Fault>> {
+    let (config, mut faults) = Config::read_leniently(source);
+    for fault in check(&config) {
+        if !faults.iter().any(|earlier| earlier.name == fault.name) {
+            faults.push(fault);
+        }
+    }
+    if faults.is_empty() { Ok(config) } else { Err(faults) }
+}
 
 /// Everything that is wrong with `config`: each fault with its mend, none with a value.
 #[must_use]
@@ -166,4 +180,99 @@ fn check_stores(config: &Config, faults: &mut Vec<Fault>) {
 
 fn verifies_tls(url: &str) -> bool {
     url.contains("sslmode=verify-full") || url.contains("sslmode=verify-ca")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECRETS: [(&str, &str); 4] = [
+        ("JWT_SECRET", "kT9vQ2mXw7RzL4bN8cJ1hF6yD3sG5pAe0uVtIoYx"),
+        ("WORKER_SHARED_SECRET", "Zq8Wn5Xe2Rc7Tv4Yb1Um6Ik3Ol0Pa9SdFgHjKlMz"),
+        ("FIELD_KEY", "mN4bV7cX1zL9kJ6hG3fD8sA5pO2iU0yTrEwQqWeR"),
+        ("PREVIEW_KEY", "Pl5oK9mI2jN8uH4bY7gV1cT6fR3dX0eS5wZaQqAz"),
+    ];
+
+    /// A configuration without a fault, with `changes` made to it.
+    fn source(environment: &str, changes: &[(&str, &str)]) -> Source {
+        let mut source = Source::default()
+            .with("HIVESYNC_ENV", environment)
+            .with("DATA_DIR", "/nonexistent/hivesync")
+            .with("DATABASE_URL", "postgres://app:s3cr3tpassword@db/hivesync?sslmode=verify-full")
+            .with("REDIS_URL", "rediss://app:s3cr3tpassword@keys")
+            .with("PUBLIC_URL", "https://hivesync.example")
+            .with("TLS_TERMINATED_BY_PROXY", "true")
+            .with("TRUSTED_PROXIES", "10.0.0.0/8");
+        for (name, value) in SECRETS.iter().chain(changes) {
+            source = source.with(name, *value);
+        }
+        source
+    }
+
+    fn faulty(environment: &str, changes: &[(&str, &str)]) -> Vec<Fault> {
+        configure(&source(environment, changes)).err().unwrap_or_default()
+    }
+
+    #[test]
+    fn a_good_configuration_has_no_fault() {
+        assert_eq!(faulty("production", &[]), Vec::new());
+        assert_eq!(faulty("staging", &[]), Vec::new());
+    }
+
+    #[test]
+    fn each_weakness_is_named_with_its_mend() {
+        for (name, value) in [
+            ("JWT_SECRET", ""),
+            ("JWT_SECRET", "short"),
+            ("JWT_SECRET", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"),
+            ("JWT_SECRET", "changeme-changeme-0123456789-ABCDEFGHIJ"),
+            ("FIELD_KEY", "Zq8Wn5Xe2Rc7Tv4Yb1Um6Ik3Ol0Pa9SdFgHjKlMz"),
+            ("ACCESS_TOKEN_SECS", "901"),
+            ("PASSWORD_MEMORY_KIB", "1024"),
+            ("CORS_ORIGINS", "*"),
+            ("CORS_ORIGINS", "http://app.example"),
+            ("TRUSTED_PROXIES", "0.0.0.0/0"),
+            ("PUBLIC_URL", "http://hivesync.example"),
+            ("RATE_LIMITS", "off"),
+            ("DATABASE_URL", ""),
+            ("DATABASE_URL", "postgres://app:s3cr3tpassword@db/hivesync"),
+            ("REDIS_URL", ""),
+            ("REDIS_URL", "redis://app:s3cr3tpassword@keys"),
+            ("REDIS_URL", "rediss://keys"),
+            ("LISTEN_ADDR", "everywhere"),
+        ] {
+            let faults = faulty("production", &[(name, value)]);
+            assert!(
+                faults.iter().any(|fault| fault.name == name && !fault.mend.is_empty()),
+                "{name}={value}"
+            );
+        }
+        let plaintext = faulty("production", &[("TLS_TERMINATED_BY_PROXY", "false")]);
+        assert!(plaintext.iter().any(|fault| fault.name == "TLS_CERT_FILE"));
+    }
+
+    #[test]
+    fn all_faults_come_at_once_and_none_holds_a_value() {
+        let secret = "s3cr3tpassword";
+        let faults = faulty(
+            "production",
+            &[("JWT_SECRET", ""), ("REDIS_URL", "redis://app:s3cr3tpassword@keys"), ("CORS_ORIGINS", "*")],
+        );
+        let names: Vec<_> = faults.iter().map(|fault| fault.name.as_str()).collect();
+        assert_eq!(names, ["JWT_SECRET", "CORS_ORIGINS", "REDIS_URL"]);
+        assert!(!format!("{faults:?}").contains(secret));
+    }
+
+    #[test]
+    fn a_data_directory_is_its_owners_and_one_environments() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().to_string_lossy().into_owned();
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        assert_eq!(faulty("production", &[("DATA_DIR", &path)])[0].name, "DATA_DIR");
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        assert_eq!(faulty("production", &[("DATA_DIR", &path)]), Vec::new());
+        fs::write(directory.path().join("environment"), "local").unwrap();
+        assert_eq!(faulty("production", &[("DATA_DIR", &path)])[0].name, "DATA_DIR");
+    }
 }

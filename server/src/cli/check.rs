@@ -4,12 +4,15 @@ use std::process::ExitCode;
 
 use hivesync_server::{
     app,
-    base::config::{Fault, Source},
+    base::{
+        boot,
+        config::{Fault, Source},
+    },
 };
 
 /// Runs every check of `serve`, and looks whether migrations are pending.
 pub(super) async fn run(source: &Source) -> ExitCode {
-    let config = match super::configure(source) {
+    let config = match boot::configure(source) {
         Ok(config) => config,
         Err(faults) => return super::refuse(&faults),
     };

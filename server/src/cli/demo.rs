@@ -19,7 +19,7 @@ use hivesync_sdk::{
     projects::Project,
     terminal::{Progress, qr_code},
 };
-use hivesync_server::base::{config::Source, lifecycle};
+use hivesync_server::base::{boot, config::Source, lifecycle};
 use mirror_source::MirrorSource;
 use report::{PreviewReport, Refusal, Report, SecondPublish, SyncReport};
 use repository::Repository;
@@ -93,7 +93,7 @@ async fn start(directory: &TempDir) -> Result<LocalServer> {
     for listener in ["LISTEN_ADDR", "WORKER_LISTEN_ADDR", "ADMIN_LISTEN_ADDR", "METRICS_LISTEN_ADDR"] {
         source = source.with(listener, "127.0.0.1:0");
     }
-    let config = super::configure(&source)
+    let config = boot::configure(&source)
         .map_err(|faults| anyhow::anyhow!("the embedded configuration has {} faults", faults.len()))?;
     Ok(LocalServer::start(config, 2).await?)
 }

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::Args;
-use hivesync_server::base::{config::Source, lifecycle};
+use hivesync_server::base::{boot, config::Source, lifecycle};
 
 use super::local::LocalServer;
 
@@ -28,7 +28,7 @@ impl Dev {
             Some(directory) => source.with("DATA_DIR", directory.to_string_lossy()),
             None => source,
         };
-        let config = match super::configure(&source.with("HIVESYNC_ENV", "local")) {
+        let config = match boot::configure(&source.with("HIVESYNC_ENV", "local")) {
             Ok(config) => config,
             Err(faults) => return super::refuse(&faults),
         };

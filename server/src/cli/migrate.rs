@@ -2,11 +2,14 @@
 
 use std::process::ExitCode;
 
-use hivesync_server::{app, base::config::Source};
+use hivesync_server::{
+    app,
+    base::{boot, config::Source},
+};
 
 /// Brings the schema up to date.
 pub(super) async fn run(source: &Source) -> ExitCode {
-    let config = match super::configure(source) {
+    let config = match boot::configure(source) {
         Ok(config) => config,
         Err(faults) => return super::refuse(&faults),
     };

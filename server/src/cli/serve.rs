@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use hivesync_server::{
     app::{self, App},
     base::{
+        boot,
         clock::Clock,
         config::{Config, Fault, Source},
         lifecycle,
@@ -13,7 +14,7 @@ use hivesync_server::{
 
 /// Serves until the process is told to stop, and drains.
 pub(super) async fn run(source: &Source) -> ExitCode {
-    let config = match super::configure(source) {
+    let config = match boot::configure(source) {
         Ok(config) => config,
         Err(faults) => return super::refuse(&faults),
     };

@@ -183,6 +183,15 @@ impl Config {
     /// # Errors
     /// One fault for each setting that is missing or cannot be read.
     pub fn read(source: &Source) -> Result<Self, Vec<Fault>> {
+        match Self::read_leniently(source) {
+            (config, faults) if faults.is_empty() => Ok(config),
+            (_, faults) => Err(faults),
+        }
+    }
+
+    /// Reads what can be read, so that the boot guard can judge the rest too: what is missing is empty, and
+    /// has its fault.
+    pub(super) fn read_leniently(source: &Source) -> (Self, Vec<Fault>) {
         let mut reader = source::Reader::new(source);
         let environment = reader.environment();
         let data_dir = reader.data_dir();
@@ -250,7 +259,7 @@ impl Config {
             },
             data_dir,
         };
-        reader.finish(config)
+        (config, reader.into_faults())
     }
 
     /// Where the mirrors are.

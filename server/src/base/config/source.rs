@@ -114,8 +114,8 @@ impl<'a> Reader<'a> {
         self.faults.push(Fault::new(name, problem, mend.replace("NAME", name)));
     }
 
-    pub(super) fn finish<T>(self, value: T) -> Result<T, Vec<Fault>> {
-        if self.faults.is_empty() { Ok(value) } else { Err(self.faults) }
+    pub(super) fn into_faults(self) -> Vec<Fault> {
+        self.faults
     }
 
     pub(super) fn parsed_optional<T: FromStr>(&mut self, name: &str) -> Option<T> {
