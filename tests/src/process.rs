@@ -10,6 +10,7 @@ use std::{
 };
 
 use hivesync::{Client, auth::Platform, keychain::MemoryStore};
+use hivesync_server::base::clock::Clock;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 
@@ -17,6 +18,7 @@ use crate::{
     actor::Actor,
     backend::{Backend, Stores},
     binary,
+    wire::Wire,
     world::WORKER_SECRET,
 };
 
@@ -28,6 +30,7 @@ pub struct Installation {
     server: Process,
     worker: Process,
     public: SocketAddr,
+    metrics: SocketAddr,
     directory: TempDir,
     _stores: Stores,
 }
@@ -45,6 +48,7 @@ impl Installation {
             .set("DATA_DIR", data_dir.display())
             .set("WORKER_SHARED_SECRET", WORKER_SECRET)
             .set("RATE_LIMITS", "off")
+            .set("HIVESYNC_LOG", "debug")
             .set("LISTEN_ADDR", public)
             .set("WORKER_LISTEN_ADDR", workers)
             .set("ADMIN_LISTEN_ADDR", admin)
@@ -58,8 +62,9 @@ impl Installation {
             .set("WORKER_ID", "faults")
             .set("DATA_DIR", data_dir.display())
             .set("WORKER_SHARED_SECRET", WORKER_SECRET)
+            .set("RUST_LOG", "debug")
             .set("ALLOW_FILE_URLS", "true");
-        let mut installation = Self { server, worker, public, directory, _stores: stores };
+        let mut installation = Self { server, worker, public, metrics, directory, _stores: stores };
         installation.server.run();
         installation.await_server().await;
         installation.worker.run();
@@ -88,6 +93,18 @@ impl Installation {
             .build()
             .await
             .expect("a client")
+    }
+
+    /// A connection to the public listener.
+    pub async fn wire(&self) -> Wire {
+        Wire::connect(self.public.to_string(), Clock::system()).await
+    }
+
+    /// What Prometheus would read.
+    pub async fn metrics(&self) -> String {
+        let answer =
+            reqwest::get(format!("http://{}/metrics", self.metrics)).await.expect("metrics are served");
+        answer.text().await.expect("metrics are text")
     }
 
     /// A new user with a desktop client.
