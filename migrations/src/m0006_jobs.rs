@@ -58,7 +58,7 @@ fn jobs() -> TableCreateStatement {
         .to_owned()
 }
 
-fn indexes() -> [IndexCreateStatement; 8] {
+fn indexes() -> [IndexCreateStatement; 9] {
     let index = |name: &'static str| Index::create().name(name).table("jobs").to_owned();
     [
         index("jobs_queued").col("team_id").col("id").and_where(Expr::cust(QUEUED)).to_owned(),
@@ -66,6 +66,8 @@ fn indexes() -> [IndexCreateStatement; 8] {
         index("jobs_queued_key").col("concurrency_key").and_where(Expr::cust(QUEUED)).to_owned(),
         // Two servers that claim at the same moment cannot both start a job of one key.
         index("jobs_leased_key").col("concurrency_key").unique().and_where(Expr::cust(LEASED)).to_owned(),
+        // The newest epoch of a key.
+        index("jobs_key_epoch").col("concurrency_key").col("lease_epoch").to_owned(),
         index("jobs_leased").col("lease_until").and_where(Expr::cust(LEASED)).to_owned(),
         index("jobs_failed").col("kind").and_where(Expr::cust(FAILED)).to_owned(),
         index("jobs_team").col("team_id").col("id").to_owned(),

@@ -66,6 +66,9 @@ pub(in crate::domain::jobs) async fn claim(tx: &Tx, claim: &Claim<'_>) -> Result
     Ok(claimed)
 }
 
+/// The epochs of a key grow over all its jobs, so that what jobs of that key work on can tell an old lease
+/// from a new one, whichever job it was of.
+///
 /// `running` counts the leased jobs of each team, `free` ranks the queued jobs of each key that is free,
 /// `ready` has the teams take turns, and `picked` locks what nobody else is about to change. Each job gets
 /// its own piece of `$5` as its token.
@@ -93,7 +96,9 @@ fn claim_statement(backend: DbBackend, kinds: usize) -> String {
          ), numbered AS (
            SELECT id, CAST(row_number() OVER (ORDER BY id) AS integer) AS place FROM picked
          )
-         UPDATE jobs SET state = 2, accepted = false, lease_epoch = lease_epoch + 1, lease_until = $2,
+         UPDATE jobs SET state = 2, accepted = false, lease_until = $2,
+           lease_epoch = 1 + coalesce(
+             (SELECT max(k.lease_epoch) FROM jobs k WHERE k.concurrency_key = jobs.concurrency_key), lease_epoch),
            worker_id = $3, incarnation_id = $4, lease_token = substr($5, (numbered.place - 1) * 16 + 1, 16)
          FROM numbered WHERE jobs.id = numbered.id RETURNING {RETURNED}"
     )
