@@ -11,6 +11,7 @@ use crate::{
         ctx::Ctx,
         db::Tx,
         error::{Reason, Result},
+        status,
     },
     domain::jobs::{
         model::{Ending, Failure, FailureClass, JobKind, JobState, LeaseId, LeaseToken, Resumed, Timing},
@@ -142,20 +143,23 @@ pub(in crate::domain::jobs) async fn disconnect(
     until: Timestamp,
 ) -> Result<()> {
     let tx = ctx.begin().await?;
-    store::workers::disconnect(&tx, session).await?;
-    if !leases.is_empty() {
+    // Of a worker that has another stream, perhaps to another server, the leases are renewed there.
+    if store::workers::disconnect(&tx, session).await? && !leases.is_empty() {
         store::renew(&tx, leases, until).await?;
     }
     tx.commit().await
 }
 
-/// Ends the leases that are over by the clock; how many there were.
+/// Ends the leases that are over by the clock; how many it could. One that cannot be ended holds up no other.
 pub(in crate::domain::jobs) async fn sweep(ctx: &Ctx, limit: u64) -> Result<usize> {
-    let overdue = store::overdue(&ctx.read(), ctx.clock.now(), limit).await?;
-    for lease in &overdue {
-        end_as(ctx, *lease, |leased| overdue_ending(leased, ctx.clock.now())).await?;
+    let mut ended = 0;
+    for lease in store::overdue(&ctx.read(), ctx.clock.now(), limit).await? {
+        match end_as(ctx, lease, |leased| overdue_ending(leased, ctx.clock.now())).await {
+            Ok(()) => ended += 1,
+            Err(error) => status::log(&error),
+        }
     }
-    Ok(overdue.len())
+    Ok(ended)
 }
 
 /// How a lease ends that is over by the clock; nothing if it was renewed meanwhile.

@@ -86,10 +86,10 @@ pub(in crate::domain::jobs) async fn touch(
     Ok(())
 }
 
-/// Removes a worker whose stream has ended, unless it has opened another.
-pub(in crate::domain::jobs) async fn disconnect(tx: &Tx, session: Uuid) -> Result<()> {
-    execute(tx, "DELETE FROM workers WHERE session_id = $1", vec![session.into()]).await?;
-    Ok(())
+/// Removes a worker whose stream has ended, unless it has opened another; whether it did.
+pub(in crate::domain::jobs) async fn disconnect(tx: &Tx, session: Uuid) -> Result<bool> {
+    let removed = execute(tx, "DELETE FROM workers WHERE session_id = $1", vec![session.into()]).await?;
+    Ok(removed.rows_affected() > 0)
 }
 
 /// Removes workers that were not heard of since `before`: those of a server that is gone.

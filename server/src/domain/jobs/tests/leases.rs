@@ -9,8 +9,8 @@ use crate::{
     base::error::Reason,
     domain::jobs::{
         model::{
-            Ending, Failure, FailureClass, JobKind, JobState, LeaseId, LeaseToken, Outcome, Timing,
-            VerifyOutcome,
+            Ending, Failure, FailureClass, JobKind, JobState, LeaseId, LeaseToken, OnConflict, Outcome,
+            Timing, VerifyOutcome,
         },
         ops,
         store::{self, Connected},
@@ -22,12 +22,23 @@ fn failed(class: FailureClass) -> Ending {
 }
 
 async fn connect(world: &World, number: u8, incarnation: Uuid, held: &[LeaseToken]) -> Vec<LeaseToken> {
+    let session = world.base.entropy.uuid(world.base.clock.now()).unwrap();
+    connect_by(world, session, number, incarnation, held).await
+}
+
+async fn connect_by(
+    world: &World,
+    session: Uuid,
+    number: u8,
+    incarnation: Uuid,
+    held: &[LeaseToken],
+) -> Vec<LeaseToken> {
     let (name, _) = worker(number);
     let now = world.base.clock.now();
     let connected = Connected {
         worker_id: &name,
         incarnation_id: incarnation,
-        session_id: world.base.entropy.uuid(now).unwrap(),
+        session_id: session,
         build: "test/1",
         kinds: &JobKind::ALL,
         slots: 4,
@@ -311,5 +322,57 @@ async fn a_released_job_starts_again_elsewhere() {
         let lease = world.start(1).await;
         ops::release(&world.ctx(), lease).await.unwrap();
         assert_eq!(world.claim(2, 1).await[0].job, id);
+    }
+}
+
+#[tokio::test]
+async fn the_epochs_of_a_key_grow_over_all_its_jobs() {
+    for world in World::each().await {
+        let queue = async || {
+            let job = World::new_job(team(1), "mirror:1", OnConflict::Queue);
+            world.try_queue(job).await.unwrap().id
+        };
+        let (first, second) = (queue().await, queue().await);
+        let mut epochs = Vec::new();
+        for ending in [failed(FailureClass::Infra), done(), done()] {
+            let lease = world.start(1).await;
+            epochs.push((lease.job, world.job(lease.job).await.lease_epoch));
+            world.commit(lease, ending).await.unwrap();
+        }
+        assert_eq!(epochs, [(first, 1), (first, 2), (second, 3)]);
+    }
+}
+
+#[tokio::test]
+async fn the_end_of_an_old_stream_does_not_shorten_what_a_new_one_renews() {
+    for world in World::each().await {
+        let (_, incarnation) = worker(1);
+        let (old, new) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        connect_by(&world, old, 1, incarnation, &[]).await;
+        let id = world.queue(team(1)).await;
+        let lease = world.start(1).await;
+        let promised_until = world.base.clock.now() + Duration::from_secs(1);
+        assert_eq!(connect_by(&world, new, 1, incarnation, &[lease.token]).await, [lease.token]);
+        ops::disconnect(&world.ctx(), old, &[lease], promised_until).await.unwrap();
+        world.advance(Timing::STANDARD.ttl);
+        world.sweep().await;
+        assert_eq!(world.state(id).await, JobState::Running);
+        world.commit(lease, done()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_lease_that_cannot_be_ended_holds_up_no_other() {
+    for world in World::each().await {
+        let ids = [world.queue(team(1)).await, world.queue(team(2)).await];
+        for id in ids {
+            world.start(1).await;
+            world.cancel(id).await;
+        }
+        world.diary.stumble_over(ids[0]);
+        world.advance(Timing::STANDARD.cancel + Duration::from_secs(1));
+        world.sweep().await;
+        assert_eq!(world.state(ids[0]).await, JobState::Cancelling);
+        assert_eq!(world.state(ids[1]).await, JobState::Cancelled);
     }
 }

@@ -50,6 +50,8 @@ pub(in crate::domain::jobs) struct Diary {
     verdict: Mutex<Option<Reason>>,
     /// What the handler says to the next leases, if not yes.
     preparing: Mutex<Option<Reason>>,
+    /// The job whose end the handler cannot deal with.
+    stumbling: Mutex<Option<JobId>>,
 }
 
 impl Diary {
@@ -59,6 +61,10 @@ impl Diary {
 
     pub fn gave_up(&self, job: JobId) -> Vec<Reason> {
         self.gave_up.lock().unwrap().get(&job).cloned().unwrap_or_default()
+    }
+
+    pub fn stumble_over(&self, job: JobId) {
+        *self.stumbling.lock().unwrap() = Some(job);
     }
 
     pub fn refuse_results(&self, reason: Option<Reason>) {
@@ -97,6 +103,9 @@ impl JobHandler for Noting {
     }
 
     async fn gave_up(&self, _: &Ctx, _: &Tx, job: &Job, reason: Reason) -> Result<()> {
+        if *self.0.stumbling.lock().unwrap() == Some(job.id) {
+            return Err(Error::new(Reason::Internal));
+        }
         self.0.gave_up.lock().unwrap().entry(job.id).or_default().push(reason);
         Ok(())
     }
