@@ -24,7 +24,8 @@ const NAME_CHARS_MAX: usize = 100;
 pub struct ProjectName(String);
 
 impl ProjectName {
-    /// Takes 1 to 100 characters that neither begin nor end with white space.
+    /// Takes 1 to 100 characters, none of them a control character, that neither begin nor end with white
+    /// space.
     ///
     /// # Errors
     /// `INVALID_REQUEST` naming the field `name`.
@@ -32,6 +33,10 @@ impl ProjectName {
         let length = name.chars().count();
         if !(1..=NAME_CHARS_MAX).contains(&length) {
             return Err(Error::invalid("name", "must have 1 to 100 characters"));
+        }
+        // A name is shown to others, also on terminals.
+        if name.chars().any(char::is_control) {
+            return Err(Error::invalid("name", "must not hold control characters"));
         }
         if name.trim() != name {
             return Err(Error::invalid("name", "must not begin or end with white space"));
@@ -394,7 +399,7 @@ mod tests {
     fn a_name_has_no_white_space_around_it() {
         assert!(ProjectName::parse("A name").is_ok());
         assert!(ProjectName::parse(&"ü".repeat(100)).is_ok());
-        for refused in ["", " ", " a", "a\u{a0}", &"a".repeat(101)] {
+        for refused in ["", " ", " a", "a\u{a0}", "a\u{1b}[2Jb", "a\nb", &"a".repeat(101)] {
             assert_eq!(ProjectName::parse(refused).unwrap_err().reason(), Reason::InvalidRequest);
         }
     }
