@@ -27,6 +27,8 @@ impl MigrationTrait for Migration {
                     .col(big_integer_null("synced_at"))
                     .col(big_integer("created_at"))
                     .col(big_integer_null("deleted_at"))
+                    // When to have the mirror of a deleted project removed, unless that is confirmed.
+                    .col(big_integer_null("cleanup_due_at"))
                     .to_owned(),
             )
             .await?;
@@ -46,6 +48,16 @@ impl MigrationTrait for Migration {
         manager
             .create_index(
                 Index::create().name("projects_team").table("projects").col("team_id").col("id").to_owned(),
+            )
+            .await?;
+        manager
+            .create_index(
+                Index::create()
+                    .name("projects_cleanup_due")
+                    .table("projects")
+                    .col("cleanup_due_at")
+                    .and_where(Expr::col("cleanup_due_at").is_not_null())
+                    .to_owned(),
             )
             .await
     }

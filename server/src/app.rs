@@ -316,6 +316,7 @@ async fn sweep(base: Arc<Base>) -> Result<()> {
     let tx = ctx.begin().await?;
     idempotency::sweep(&ctx, &tx).await?;
     tx.commit().await?;
+    projects::sweep(&ctx).await?;
     previews::sweep(&ctx).await
 }
 

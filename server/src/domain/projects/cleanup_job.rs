@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 
+use super::store;
 use crate::{
     base::{
         ctx::Ctx,
@@ -35,9 +36,13 @@ impl JobHandler for CleanupJob {
         let Outcome::Cleanup(_) = outcome else {
             return Err(Error::new(Reason::InvalidRequest).because("the result is not that of a cleanup"));
         };
+        if let Work::Cleanup { projects } = &job.work {
+            store::mirrors_removed(tx, projects).await?;
+        }
         audit::append(ctx, tx, about(job, Entry::new("project.mirror_removed"))).await
     }
 
+    /// The sweep queues it again.
     async fn gave_up(&self, ctx: &Ctx, tx: &Tx, job: &Job, _: Reason) -> Result<()> {
         let entry = Entry::new("project.mirror_removed").outcome(audit::Outcome::Failed);
         audit::append(ctx, tx, about(job, entry)).await

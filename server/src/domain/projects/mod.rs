@@ -17,6 +17,6 @@ mod tests;
 pub use cleanup_job::CleanupJob;
 pub use mirror::Mirrors;
 pub use model::{Project, ProjectDeleted, RepositorySyncFailed, RepositorySynced};
-pub use ops::require;
+pub use ops::{require, sweep};
 pub use repo_sync_job::RepoSyncJob;
 pub use rpc::Rpc;

@@ -37,6 +37,7 @@ mod row {
         pub synced_at: Option<Timestamp>,
         pub created_at: Timestamp,
         pub deleted_at: Option<Timestamp>,
+        pub cleanup_due_at: Option<Timestamp>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -63,6 +64,7 @@ pub(super) async fn insert(tx: &Tx, grant: &Grant, project: &Project) -> Result<
         synced_at: Set(project.synced_at),
         created_at: Set(project.created_at),
         deleted_at: Set(None),
+        cleanup_due_at: Set(None),
     })
     .exec_without_returning(&tx.sql())
     .await;
@@ -118,14 +120,62 @@ pub(super) async fn relink(tx: &Tx, grant: &Grant, project: &Project) -> Result<
     if changed.rows_affected == 1 { Ok(()) } else { Err(Error::new(Reason::Conflict)) }
 }
 
-/// Marks a project as deleted; whether it was not before.
-pub(super) async fn delete(tx: &Tx, grant: &Grant, id: ProjectId, now: Timestamp) -> Result<bool> {
+/// Marks a project as deleted, whose mirror is to be gone by `cleanup_due_at`; whether it was not before.
+pub(super) async fn delete(
+    tx: &Tx,
+    grant: &Grant,
+    id: ProjectId,
+    now: Timestamp,
+    cleanup_due_at: Timestamp,
+) -> Result<bool> {
     let changed = row::Entity::update_many()
         .col_expr(row::Column::DeletedAt, Expr::value(now))
+        .col_expr(row::Column::CleanupDueAt, Expr::value(Some(cleanup_due_at)))
         .filter(of_grant(grant, id))
         .exec(&tx.sql())
         .await?;
     Ok(changed.rows_affected == 1)
+}
+
+/// A deleted project whose mirror was to be gone by now.
+pub(super) struct Leftover {
+    pub id: ProjectId,
+    pub team: TeamId,
+    due_at: Timestamp,
+}
+
+/// At most `count` deleted projects whose mirrors should be gone and may not be, the longest due first.
+pub(super) async fn leftovers(tx: &Tx, now: Timestamp, count: u64) -> Result<Vec<Leftover>> {
+    let rows = row::Entity::find()
+        .filter(row::Column::CleanupDueAt.lte(now))
+        .order_by_asc(row::Column::CleanupDueAt)
+        .limit(count)
+        .all(&tx.sql())
+        .await?;
+    let leftover =
+        |row: row::Model| Some(Leftover { id: row.id, team: row.team_id, due_at: row.cleanup_due_at? });
+    Ok(rows.into_iter().filter_map(leftover).collect())
+}
+
+/// Puts the next look at a leftover off to `due_at`; whether nobody else has done so meanwhile.
+pub(super) async fn put_off(tx: &Tx, leftover: &Leftover, due_at: Timestamp) -> Result<bool> {
+    let changed = row::Entity::update_many()
+        .col_expr(row::Column::CleanupDueAt, Expr::value(Some(due_at)))
+        .filter(row::Column::Id.eq(leftover.id))
+        .filter(row::Column::CleanupDueAt.eq(leftover.due_at))
+        .exec(&tx.sql())
+        .await?;
+    Ok(changed.rows_affected == 1)
+}
+
+/// Writes that the mirrors of deleted projects are gone.
+pub(super) async fn mirrors_removed(tx: &Tx, projects: &[ProjectId]) -> Result<()> {
+    row::Entity::update_many()
+        .col_expr(row::Column::CleanupDueAt, Expr::value(Option::<Timestamp>::None))
+        .filter(row::Column::Id.is_in(projects.iter().copied()))
+        .exec(&tx.sql())
+        .await?;
+    Ok(())
 }
 
 /// The team of a project, also of one that is deleted.

@@ -4,6 +4,7 @@ use std::{
     io::Write as _,
     process::{Command, Stdio},
     sync::Arc,
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -12,6 +13,7 @@ use hivesync_proto::{
     path::RepositoryPath,
     repository_url::{RepositoryUrl, UrlPolicy},
 };
+use sea_orm::{ConnectionTrait as _, Statement};
 use uuid::Uuid;
 
 use super::{
@@ -32,7 +34,10 @@ use crate::{
     },
     domain::{
         access::{Memberships, Permission, TeamRole},
-        jobs::{self, Job, JobHandler as _, JobHandlers, JobState, LeasedWork, Outcome, SyncOutcome, Work},
+        jobs::{
+            self, CleanupOutcome, Job, JobHandler as _, JobHandlers, JobState, LeasedWork, Outcome,
+            SyncOutcome, Work,
+        },
     },
 };
 
@@ -277,6 +282,47 @@ async fn a_cleanup_names_the_mirrors_to_remove() {
         LeasedWork::Cleanup { projects } => assert_eq!(projects, [project.id]),
         other => panic!("{other:?}"),
     }
+}
+
+/// The removal of a mirror that waits in the queue, if there is one.
+async fn waiting_cleanup(world: &Fixture, project: &Project) -> Option<Job> {
+    let ctx = world.system();
+    let sql = "SELECT id FROM jobs WHERE kind = 3 AND state = 1 AND project_id = $1";
+    let query = Statement::from_sql_and_values(ctx.read().backend(), sql, [project.id.into()]);
+    let rows = ctx.read().sql().query_all_raw(query).await.unwrap();
+    assert!(rows.len() <= 1);
+    let id: Uuid = rows.first()?.try_get("", "id").unwrap();
+    jobs::find(&ctx.read(), id.into()).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_mirror_whose_removal_was_given_up_is_removed_later() {
+    let world = world().await;
+    let ctx = world.system();
+    let project = created(&world).await;
+    ops::sweep(&ctx).await.unwrap();
+    ops::delete(&world.user(MEMBER), project.id).await.unwrap();
+    for _ in 0..2 {
+        let cleanup = waiting_cleanup(&world, &project).await.unwrap();
+        world.execute("UPDATE jobs SET state = 5 WHERE kind = 3").await;
+        let tx = ctx.begin().await.unwrap();
+        CleanupJob.gave_up(&ctx, &tx, &cleanup, Reason::Internal).await.unwrap();
+        tx.commit().await.unwrap();
+        ops::sweep(&ctx).await.unwrap();
+        assert!(waiting_cleanup(&world, &project).await.is_none());
+        world.base.clock.advance(Duration::from_secs(60 * 60));
+        ops::sweep(&ctx).await.unwrap();
+        ops::sweep(&ctx).await.unwrap();
+    }
+    let cleanup = waiting_cleanup(&world, &project).await.unwrap();
+    world.execute("UPDATE jobs SET state = 4 WHERE kind = 3").await;
+    let tx = ctx.begin().await.unwrap();
+    let outcome = Outcome::Cleanup(CleanupOutcome { mirrors_removed: 1, bytes_freed: 1 });
+    CleanupJob.committed(&ctx, &tx, &cleanup, outcome).await.unwrap();
+    tx.commit().await.unwrap();
+    world.base.clock.advance(Duration::from_secs(2 * 60 * 60));
+    ops::sweep(&ctx).await.unwrap();
+    assert!(waiting_cleanup(&world, &project).await.is_none());
 }
 
 #[tokio::test]

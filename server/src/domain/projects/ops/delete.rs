@@ -10,8 +10,12 @@ use crate::{
     domain::{
         access::{self, Permission},
         audit::{self, Entry},
-        jobs::{self, NewJob, OnConflict, Priority, Work},
-        projects::{model::ProjectDeleted, store},
+        jobs::OnConflict,
+        projects::{
+            model::ProjectDeleted,
+            ops::cleanup::{CLEANUP_AGAIN_AFTER, queue_cleanup},
+            store,
+        },
     },
 };
 
@@ -20,21 +24,13 @@ pub async fn delete(ctx: &Ctx, project: ProjectId) -> Result<()> {
     let tx = ctx.begin().await?;
     let team = store::team_of(&tx, project).await?.ok_or_else(Error::not_found)?;
     let grant = access::require(ctx, &tx, team, Permission::WriteProject).await?;
-    if !store::delete(&tx, &grant, project, ctx.clock.now()).await? {
+    let now = ctx.clock.now();
+    if !store::delete(&tx, &grant, project, now, now + CLEANUP_AGAIN_AFTER).await? {
         return Ok(());
     }
-    let cleanup = NewJob {
-        work: Work::Cleanup { projects: vec![project] },
-        team,
-        project: Some(project),
-        priority: Priority::Background,
-        concurrency_key: Some(super::sync::concurrency_key(project)),
-        // A sync that runs would bring back what is removed.
-        on_conflict: OnConflict::CancelInProgress,
-        requested_by: grant.user(),
-    };
     outbox::emit(ctx, &tx, &ProjectDeleted { project, team }).await?;
-    jobs::enqueue(ctx, &tx, cleanup).await?;
+    // A sync that runs would bring back what is removed.
+    queue_cleanup(ctx, &tx, (project, team), OnConflict::CancelInProgress, grant.user()).await?;
     audit::append(ctx, &tx, Entry::new("project.deleted").team(team).project(project)).await?;
     tx.commit().await
 }

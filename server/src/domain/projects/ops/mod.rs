@@ -1,11 +1,13 @@
 //! What can be done with projects.
 
+mod cleanup;
 mod create;
 mod delete;
 mod link;
 mod read;
 mod sync;
 
+pub use cleanup::sweep;
 pub(super) use create::create;
 pub(super) use delete::delete;
 pub(super) use link::link;

@@ -1,0 +1,62 @@
+//! Has the mirrors of deleted projects removed.
+
+use std::time::Duration;
+
+use crate::{
+    base::{
+        ctx::Ctx,
+        db::Tx,
+        error::Result,
+        ids::{ProjectId, TeamId, UserId},
+        status,
+    },
+    domain::{
+        jobs::{self, NewJob, OnConflict, Priority, Work},
+        projects::store::{self, Leftover},
+    },
+};
+
+/// How long a mirror may stay before it is asked again for its removal.
+pub const CLEANUP_AGAIN_AFTER: Duration = Duration::from_secs(60 * 60);
+/// Mirrors of one round.
+const BATCH: u64 = 50;
+
+/// Queues the removal of a mirror in the open transaction.
+pub async fn queue_cleanup(
+    ctx: &Ctx,
+    tx: &Tx,
+    (project, team): (ProjectId, TeamId),
+    on_conflict: OnConflict,
+    requested_by: Option<UserId>,
+) -> Result<()> {
+    let cleanup = NewJob {
+        work: Work::Cleanup { projects: vec![project] },
+        team,
+        project: Some(project),
+        priority: Priority::Background,
+        concurrency_key: Some(super::sync::concurrency_key(project)),
+        on_conflict,
+        requested_by,
+    };
+    jobs::enqueue(ctx, tx, cleanup).await.map(drop)
+}
+
+/// Queues again what was given up: no mirror outlives its project for good. One that cannot be queued now
+/// holds up no other.
+pub async fn sweep(ctx: &Ctx) -> Result<()> {
+    for leftover in store::leftovers(&ctx.read(), ctx.clock.now(), BATCH).await? {
+        if let Err(error) = clean_up_again(ctx, &leftover).await {
+            status::log(&error);
+        }
+    }
+    Ok(())
+}
+
+async fn clean_up_again(ctx: &Ctx, leftover: &Leftover) -> Result<()> {
+    let tx = ctx.begin().await?;
+    if !store::put_off(&tx, leftover, ctx.clock.now() + CLEANUP_AGAIN_AFTER).await? {
+        return Ok(());
+    }
+    queue_cleanup(ctx, &tx, (leftover.id, leftover.team), OnConflict::Coalesce, None).await?;
+    tx.commit().await
+}
