@@ -31,6 +31,7 @@ pub(super) fn create(git_dir: &Path) -> io::Result<()> {
     for directory in DIRECTORIES {
         DirBuilder::new().mode(0o700).create(git_dir.join(directory))?;
     }
+    disk::sync(&git_dir.join("objects"))?;
     disk::write_atomically(git_dir, "config", CONFIGURATION.as_bytes())?;
     write_head(git_dir, None)
 }

@@ -97,6 +97,7 @@ impl Mirror {
         disk::private_dir(&repos)?;
         let dir = repos.join(project_id.hyphenated().to_string());
         disk::private_dir(&dir)?;
+        disk::sync(&repos)?;
         let mut mirror = Self { dir, lease_epoch, meta: Meta::default() };
         let _lock = mirror.lock()?;
         mirror.meta = mirror.read_meta();
@@ -182,6 +183,7 @@ impl Mirror {
         // Renamed first, so that nobody meets half a mirror.
         let trash = repos.join(format!("{}{}", disk::TRASH_PREFIX, entropy::uuid()));
         fs::rename(&mirror.dir, &trash)?;
+        disk::sync(&repos)?;
         disk::remove_tree(&trash)?;
         Ok(Some(bytes))
     }
