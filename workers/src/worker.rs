@@ -115,11 +115,13 @@ impl Worker {
         if !(1..=SLOTS_MAX).contains(&config.slots) || config.kinds.is_empty() {
             return Err(WorkerError::Slots);
         }
-        let tmp_dir = config.data_dir.join("tmp").join(&config.worker_id);
+        // Jobs start elsewhere, and name what is in it.
+        let data_dir = std::path::absolute(&config.data_dir)?;
+        let tmp_dir = data_dir.join("tmp").join(&config.worker_id);
         let connection = Arc::new(Connection::new(&config.server_url, config.tls_root.as_deref())?);
         let identity = Arc::new(Identity::new(config.worker_id, config.shared_secret));
         let surroundings = Surroundings {
-            data_dir: config.data_dir.clone(),
+            data_dir: data_dir.clone(),
             tmp_dir: tmp_dir.clone(),
             url_policy: config.url_policy,
             http: http_client().map_err(WorkerError::Http)?,
@@ -135,7 +137,7 @@ impl Worker {
             slots: config.slots,
             drain_started: watch::Sender::new(false),
         };
-        Ok(Self { session, data_dir: config.data_dir, tmp_dir, drain_limit: config.drain_limit })
+        Ok(Self { session, data_dir, tmp_dir, drain_limit: config.drain_limit })
     }
 
     /// Works until `shutdown` ends, then drains: no new job, running jobs go on for the drain limit, what

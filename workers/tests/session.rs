@@ -5,6 +5,8 @@
 
 use std::{
     collections::VecDeque,
+    path::PathBuf,
+    process::Command,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -14,9 +16,9 @@ use hivesync_proto::{
     v1::{
         Cancel, Challenge, CleanupWork, CommitRequest, CommitResponse, DrainStarted, FailureClass,
         GetServerInfoRequest, GetServerInfoResponse, GoingAway, HeartbeatAck, Hello, JobKind, Lease,
-        LeaseVerdict, PresignedRequest, PreviewVerifyWork, ReleaseRequest, ReleaseResponse, ResumeVerdict,
-        Revoke, ServerMessage, SessionRequest, SessionResponse, Verdict, VerifyFile, Welcome, commit_request,
-        lease, server_message,
+        LeaseVerdict, PresignedRequest, PreviewVerifyWork, ReleaseRequest, ReleaseResponse, RepoSyncWork,
+        ResumeVerdict, Revoke, ServerMessage, SessionRequest, SessionResponse, Verdict, VerifyFile, Welcome,
+        commit_request, lease, server_message,
         worker_message::Kind,
         worker_service_server::{WorkerService, WorkerServiceServer},
     },
@@ -208,6 +210,10 @@ struct Bench {
 
 impl Bench {
     async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    async fn with(change: impl FnOnce(&mut WorkerConfig)) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let server_url = format!("http://{}", listener.local_addr().unwrap());
         let ((streams_in, streams), (commits_in, commits), (releases_in, releases)) =
@@ -222,7 +228,9 @@ impl Bench {
         let server = Server::builder().add_service(WorkerServiceServer::new(fake));
         tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
         let data_dir = TempDir::new().unwrap();
-        let worker = Worker::new(WorkerConfig { server_url, ..config(&data_dir) }).unwrap();
+        let mut config = WorkerConfig { server_url, ..config(&data_dir) };
+        change(&mut config);
+        let worker = Worker::new(config).unwrap();
         let shutdown = CancellationToken::new();
         let worker = tokio::spawn(worker.run(shutdown.clone().cancelled_owned()));
         let mute = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -287,6 +295,42 @@ async fn proves_itself_runs_a_job_and_commits() {
     assert_eq!((commit.job_id.as_str(), commit.lease_token.as_slice()), (JOB, TOKEN.as_slice()));
     assert!(matches!(commit.outcome, Some(commit_request::Outcome::Cleanup(_))));
     link.credits(1).await;
+}
+
+#[tokio::test]
+async fn takes_a_lease_that_is_as_large_as_they_come() {
+    let mut bench = Bench::new().await;
+    let mut link = bench.stream().await;
+    link.open(true).await;
+    let lease::Work::PreviewVerify(mut work) = bench.endless() else { panic!("another kind") };
+    // What a store signs takes some 600 bytes; headers and a long host name come on top.
+    let signed = format!("{}?signature={}", bench.mute_url, "0".repeat(1_000));
+    work.files[0].download.as_mut().unwrap().url = signed;
+    work.files = vec![work.files[0].clone(); 5_000];
+    assert!(link.lease(TOKEN, lease::Work::PreviewVerify(work)).await);
+}
+
+#[tokio::test]
+async fn works_in_a_directory_that_is_named_from_where_it_starts() {
+    let source = TempDir::new().unwrap();
+    let status = Command::new("git").args(["init", "-q", "--bare"]).arg(source.path()).status().unwrap();
+    assert!(status.success());
+    let upwards: PathBuf = std::env::current_dir().unwrap().components().skip(1).map(|_| "..").collect();
+    let mut bench = Bench::with(|config| {
+        config.data_dir = upwards.join(config.data_dir.strip_prefix("/").unwrap());
+        config.url_policy.allow_file = true;
+    })
+    .await;
+    let mut link = bench.stream().await;
+    link.open(true).await;
+    let work = RepoSyncWork {
+        project_id: JOB.to_owned(),
+        repository_url: format!("file://{}", source.path().display()),
+        quota_bytes: 1 << 20,
+    };
+    assert!(link.lease(TOKEN, lease::Work::RepoSync(work)).await);
+    let outcome = bench.commit().await.outcome;
+    assert!(matches!(outcome, Some(commit_request::Outcome::RepoSync(_))), "{outcome:?}");
 }
 
 #[tokio::test]
