@@ -338,6 +338,7 @@ async fn refuses_addresses_and_reports_what_cannot_be_reached() {
         let result = repo_sync::run(context, work).await;
         if let Err(JobError::Failed(failure)) = &result {
             assert!(!failure.detail.contains("nowhere"), "{}", failure.detail);
+            assert_eq!(address.starts_with("ssh:"), failure.detail.contains("deploy key"));
         }
         assert_eq!(reason(result), expected, "{address}");
     }

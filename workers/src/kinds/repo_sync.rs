@@ -204,7 +204,7 @@ async fn pin(url: &RepositoryUrl) -> Result<Option<String>, JobError> {
         _ => Err(JobError::failed(
             FailureClass::NonRetryable,
             ErrorReason::RepositoryUnreachable,
-            "there is no deploy key for ssh",
+            "ssh needs a deploy key, and there is none: link the https address",
         )),
     }
 }
