@@ -18,6 +18,7 @@ use crate::{
     domain::{
         access::{self, Permission},
         audit::{self, Entry, Outcome},
+        auth,
     },
 };
 
@@ -73,6 +74,7 @@ async fn try_open(ctx: &Ctx, token: &str) -> Result<Preview> {
     let preview = store::find(&tx, claims.preview).await?.ok_or_else(refused)?;
     let holds = still_holds(ctx, &claims, &preview)
         && store::epoch(&tx, preview.project).await? == claims.epoch
+        && is_own_device(ctx, &tx).await?
         && is_reader(ctx, &tx, &preview).await?;
     if holds { Ok(preview) } else { Err(refused()) }
 }
@@ -86,6 +88,14 @@ fn still_holds(ctx: &Ctx, claims: &Claims, preview: &Preview) -> bool {
         && (preview.project, preview.publisher, preview.device, preview.manifest_digest)
             == (claims.project, claims.publisher, claims.device, claims.manifest_digest)
         && (claims.device.is_none() || claims.device == device)
+}
+
+/// Whether the proven key is the one of the device that the caller signed in on: somebody who came by an
+/// access token has only another.
+async fn is_own_device(ctx: &Ctx, tx: &Tx) -> Result<bool> {
+    let (user, key) = (ctx.user()?, ctx.proven_key()?);
+    let device = auth::find_device(tx, user.device).await?;
+    Ok(device.is_some_and(|device| device.user == user.id && device.key.thumbprint == key.thumbprint))
 }
 
 /// Whether the caller may still see previews of the team.

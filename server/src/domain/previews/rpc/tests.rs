@@ -306,6 +306,9 @@ async fn a_token_opens_on_its_device_only() {
             assert_eq!(reason(resolve(client, &for_phone).await), refused);
         }
         assert_eq!(reason(resolve(&stranger, &for_all).await), refused);
+        let mut thief = Client { ctx: tablet.ctx.clone(), device: tablet.device.clone() };
+        thief.ctx.call.proven_key = stranger.ctx.call.proven_key.clone();
+        assert_eq!(reason(resolve(&thief, &for_all).await), refused, "an access token with another key");
         assert_eq!(reason(resolve(&phone, "v4.local.AAAA").await), refused);
         let elsewhere = create(&desktop, &project, &stranger.device, &["one"]).await;
         assert_eq!(reason(elsewhere), "NOT_FOUND", "a device outside of the team");
