@@ -10,6 +10,8 @@ use std::{
     time::Duration,
 };
 
+use uuid::Uuid;
+
 use super::{access_tokens::AccessTokens, store};
 use crate::base::{
     clock::Timestamp,
@@ -70,12 +72,14 @@ pub async fn follow_revocations(base: Arc<Base>) -> Result<()> {
     let mut since = ctx.clock.now() - revocations.token_life - COMMIT_MAX;
     loop {
         let now = ctx.clock.now();
+        // Any number of sessions can have ended at once, so the time alone is no place to go on from.
+        let mut last = (SessionId(Uuid::nil()), since);
         loop {
-            let ended = store::sessions::ended_since(&ctx.read(), since, BATCH).await?;
+            let ended = store::sessions::ended_after(&ctx.read(), last, BATCH).await?;
             let ids: Vec<_> = ended.iter().map(|(id, _)| *id).collect();
             revocations.add(&ids, now);
             match ended.last() {
-                Some((_, at)) if ids.len() as u64 == BATCH => since = *at,
+                Some(at) if ids.len() as u64 == BATCH => last = *at,
                 _ => break,
             }
         }

@@ -19,6 +19,7 @@ use super::{
         register::{Register, register},
         sessions,
     },
+    store::sessions::ended_after,
 };
 use crate::{
     base::{
@@ -262,8 +263,29 @@ async fn another_server_learns_of_ended_sessions() {
         sessions::logout(&call_with(&world, &tokens), false).await.unwrap();
 
         let since = world.base.clock.now() - Duration::from_secs(60);
-        let ended = super::store::sessions::ended_since(&world.call(Actor::System).read(), since, 10).await;
+        let tx = world.call(Actor::System).read();
+        let ended = ended_after(&tx, (SessionId(Uuid::nil()), since), 10).await;
         assert_eq!(ended.unwrap().into_iter().map(|(id, _)| id).collect::<Vec<_>>(), [tokens.session.id]);
+    }
+}
+
+#[tokio::test]
+async fn sessions_that_ended_at_once_are_found_page_by_page() {
+    for world in World::all().await {
+        sign_up(&world).await;
+        let mut began = Vec::new();
+        for _ in 0..3 {
+            began.push(sign_in(&world, "key-1", "ada@example.com", PASSWORD).await.unwrap());
+        }
+        sessions::logout(&call_with(&world, &began[0]), true).await.unwrap();
+
+        let tx = world.call(Actor::System).read();
+        let mut last = (SessionId(Uuid::nil()), world.base.clock.now() - Duration::from_secs(60));
+        for tokens in &began {
+            last = *ended_after(&tx, last, 1).await.unwrap().first().expect("one more");
+            assert_eq!(last.0, tokens.session.id);
+        }
+        assert!(ended_after(&tx, last, 1).await.unwrap().is_empty());
     }
 }
 

@@ -131,17 +131,21 @@ pub(in crate::domain::auth) async fn end(
     Ok(ended.into_iter().map(|row| row.id).collect())
 }
 
-/// At most `count` sessions that were ended at `since` or later, earliest first.
-pub(in crate::domain::auth) async fn ended_since(
+/// At most `count` sessions that were ended after the session `last`, or together with it and with a greater
+/// identifier; earliest first.
+pub(in crate::domain::auth) async fn ended_after(
     tx: &Tx,
-    since: Timestamp,
+    (last, since): (SessionId, Timestamp),
     count: u64,
 ) -> Result<Vec<(SessionId, Timestamp)>> {
+    use row::Column;
+    let together = Condition::all().add(Column::RevokedAt.eq(since)).add(Column::Id.gt(last));
     Ok(row::Entity::find()
         .select_only()
-        .columns([row::Column::Id, row::Column::RevokedAt])
-        .filter(row::Column::RevokedAt.gte(since))
-        .order_by_asc(row::Column::RevokedAt)
+        .columns([Column::Id, Column::RevokedAt])
+        .filter(Condition::any().add(Column::RevokedAt.gt(since)).add(together))
+        .order_by_asc(Column::RevokedAt)
+        .order_by_asc(Column::Id)
         .limit(count)
         .into_tuple()
         .all(&tx.sql())
