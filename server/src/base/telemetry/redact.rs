@@ -14,7 +14,7 @@ static SECRETS: LazyLock<Option<Regex>> = LazyLock::new(|| {
       | (?P<token> \b hs[rp]_[\w-]{8,} | \b v4\.local\.[\w-]{8,} )
       | (?P<scheme>\b (?:bearer|basic|dpop)\s+ ) [\w.~+/=-]{8,}
       | (?P<url>   \b [a-z][a-z0-9+.-]*:// ) [^\s/@"']+ @
-      | (?P<key>   \b (?:[\w-]*(?:api[_-]?key|secret|passw(?:or)?d|token|authorization|x-amz-signature|signature|credential)) ["']? \s* [=:] \s* ["']? (?:(?:bearer|basic|dpop)\s+)? ) [^\s"'&,}\\]{4,}
+      | (?P<key>   \b (?:[\w-]*(?:api[_-]?key|secret|passw(?:or)?d|token|authorization|x-amz-signature|signature|credential)) \\*["']? \s* [=:] \s* \\*["']? (?:(?:bearer|basic|dpop)\s+)? ) [^\s"'&,}\\]{4,}
     "#,
     )
     .ok()
@@ -45,6 +45,8 @@ mod tests {
             ("preview v4.local.AAAABBBBCCCCDDDD", "AAAABBBB"),
             ("postgres://app:hunter2hunter2@db/x", "hunter2"),
             (r#"{"password":"hunter2hunter2"}"#, "hunter2"),
+            // As it stands in a line of JSON, inside another field.
+            (r#"{"cause":"{\"password\":\"hunter2hunter2\"}"}"#, "hunter2"),
             ("https://s3/x?X-Amz-Signature=deadbeefdeadbeef&a=b", "deadbeef"),
             ("api_key=abcd1234abcd", "abcd1234"),
             ("JWT_SECRET = abcd1234abcd", "abcd1234"),
