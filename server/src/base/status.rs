@@ -124,16 +124,25 @@ pub fn from_error(error: &Error, correlation: &str) -> Status {
     status
 }
 
-/// Writes the cause of `error` to the log, once, where it is handled.
+/// Writes the cause of `error` to the log, once, where it is handled: of work that no call waits for.
 pub fn log(error: &Error) {
+    write(error, None);
+}
+
+/// Writes the cause of `error` to the log, once, where it is handled, under the correlation ID of the call.
+pub fn log_call(error: &Error, correlation: &str) {
+    write(error, Some(correlation));
+}
+
+fn write(error: &Error, correlation_id: Option<&str>) {
     let reason = name(error.reason());
+    let cause = error.cause().map(tracing::field::display);
     match (error.reason(), error.cause()) {
-        (Reason::Internal | Reason::Unspecified, Some(cause)) => {
-            tracing::error!(event = "call.failed", reason, cause = %cause);
+        (Reason::Internal | Reason::Unspecified, _) => {
+            tracing::error!(event = "call.failed", correlation_id, reason, cause);
         }
-        (Reason::Internal | Reason::Unspecified, None) => tracing::error!(event = "call.failed", reason),
-        (_, Some(cause)) => tracing::info!(event = "call.refused", reason, cause = %cause),
-        (_, None) => tracing::debug!(event = "call.refused", reason),
+        (_, Some(_)) => tracing::info!(event = "call.refused", correlation_id, reason, cause),
+        (_, None) => tracing::debug!(event = "call.refused", correlation_id, reason),
     }
 }
 
@@ -143,4 +152,39 @@ pub fn log(error: &Error) {
 pub fn without_context() -> Status {
     tracing::error!(event = "call.failed", reason = "the call did not pass the edge");
     Status::new(rule(Reason::Internal).code, rule(Reason::Internal).text)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io,
+        sync::{Arc, Mutex},
+    };
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn the_log_knows_a_cause_by_the_id_of_the_answer() {
+        let lines = Lines::default();
+        let written = lines.clone();
+        let subscriber = tracing_subscriber::fmt().json().with_writer(move || lines.clone()).finish();
+        let error = Error::internal("the disk is full");
+        tracing::subscriber::with_default(subscriber, || log_call(&error, "the-id-of-the-call"));
+        let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+        assert!(text.contains(r#""correlation_id":"the-id-of-the-call""#), "{text}");
+        assert!(text.contains("the disk is full"), "{text}");
+    }
 }

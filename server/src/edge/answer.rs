@@ -13,7 +13,7 @@ use crate::base::{
 /// Makes the answer to a refused call.
 #[must_use]
 pub fn refusal(error: &Error, correlation: &CorrelationId) -> Response<Body> {
-    status::log(error);
+    status::log_call(error, correlation);
     status::from_error(error, correlation).into_http()
 }
 
