@@ -94,6 +94,22 @@ async fn too_many_sign_ins_have_to_wait(world: World) {
     panic!("two hundred wrong passwords in a row were all tried");
 }
 
+/// Each proof is remembered; whoever makes many must run into the limit, not fill the memory.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_are_counted_before_their_proofs_are_looked_at() {
+    let world = World::without_worker(Backend::Embedded, &[("RATE_LIMITS", "on")]).await;
+    let wire = world.wire().await;
+    for _ in 0..200 {
+        let outcome = wire.call::<(), ()>("hivesync.v1.AuthService/Login", (), Credentials::default());
+        let refusal = refused(outcome.await);
+        if refusal.reason == Reason::RateLimited {
+            return;
+        }
+        assert_eq!(refusal.reason, Reason::InvalidDeviceProof);
+    }
+    panic!("two hundred calls in a row had their proofs looked at");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn messages_over_the_limit_are_refused() {
     let world = World::without_worker(Backend::Embedded, &[]).await;

@@ -23,14 +23,6 @@ use crate::{
     },
 };
 
-/// Who a call is made by.
-pub struct Identity {
-    /// The caller.
-    pub actor: Actor,
-    /// The device key that the caller proved to hold, if the policy asks for it.
-    pub proven_key: Option<ProvenKey>,
-}
-
 /// Finds out who calls.
 #[derive(Clone)]
 pub struct Authenticator {
@@ -49,36 +41,41 @@ impl Authenticator {
     /// Who makes the request with these `parts`, which goes to `row`. The context does not know yet.
     ///
     /// # Errors
-    /// `UNAUTHENTICATED`, `INVALID_DEVICE_PROOF`, `INVALID_WORKER_PROOF` or `PERMISSION_DENIED`.
-    pub async fn identify(&self, ctx: &Ctx, row: &Row, parts: &Parts) -> Result<Identity> {
+    /// `UNAUTHENTICATED`, `INVALID_WORKER_PROOF` or `PERMISSION_DENIED`.
+    pub async fn identify(&self, ctx: &Ctx, row: &Row, parts: &Parts) -> Result<Actor> {
         let headers = &parts.headers;
-        let (actor, access_token) = match row.audience {
-            Audience::Public | Audience::Everywhere => (Actor::Anonymous, None),
+        let actor = match row.audience {
+            Audience::Public | Audience::Everywhere => Actor::Anonymous,
             Audience::User | Audience::Operator => {
                 let token = bearer(headers).ok_or_else(|| Error::new(Reason::Unauthenticated))?;
-                (Actor::User(self.tokens.verify(token, ctx.clock.now())?), Some(token))
+                Actor::User(self.tokens.verify(token, ctx.clock.now())?)
             }
             Audience::Worker => {
                 let proof = text(headers, hivesync_proto::worker_proof::METADATA_KEY);
                 dispatch::authenticate(ctx, proof, parts.uri.path()).await?;
-                (Actor::Worker, None)
+                Actor::Worker
             }
         };
-        if !permits(row, &actor) {
-            return Err(Error::new(Reason::PermissionDenied));
+        if permits(row, &actor) { Ok(actor) } else { Err(Error::new(Reason::PermissionDenied)) }
+    }
+
+    /// The device key that the caller of `row` proves to hold, if the policy asks for it. Anybody can make
+    /// proofs, and each is remembered, so the call was counted before.
+    ///
+    /// # Errors
+    /// `INVALID_DEVICE_PROOF`.
+    pub async fn prove(&self, ctx: &Ctx, row: &Row, parts: &Parts) -> Result<Option<ProvenKey>> {
+        if !row.device_proof {
+            return Ok(None);
         }
-        let proven_key = if row.device_proof {
-            let proof = text(headers, hivesync_proto::device_proof::METADATA_KEY)
-                .ok_or_else(|| Error::new(Reason::InvalidDeviceProof))?;
-            let authorities: Vec<&str> = self.authorities.iter().map(String::as_str).collect();
-            let now = ctx.clock.now();
-            let call =
-                ProvenCall { authorities: &authorities, method_path: parts.uri.path(), access_token, now };
-            Some(device_proof::verify(&ctx.kv, proof, call).await?)
-        } else {
-            None
-        };
-        Ok(Identity { actor, proven_key })
+        let headers = &parts.headers;
+        let proof = text(headers, hivesync_proto::device_proof::METADATA_KEY)
+            .ok_or_else(|| Error::new(Reason::InvalidDeviceProof))?;
+        let authorities: Vec<&str> = self.authorities.iter().map(String::as_str).collect();
+        let access_token = matches!(ctx.actor, Actor::User(_)).then(|| bearer(headers)).flatten();
+        let (method_path, now) = (parts.uri.path(), ctx.clock.now());
+        let call = ProvenCall { authorities: &authorities, method_path, access_token, now };
+        device_proof::verify(&ctx.kv, proof, call).await.map(Some)
     }
 }
 

@@ -115,14 +115,12 @@ impl Edge {
             deadline: deadline::clamp(&parts.headers, row.deadline()),
         };
         let mut ctx = Ctx::new(base.clone(), Actor::Anonymous, call);
-        // Who calls, as far as it can be proved, and whether the policy wants to know more.
-        let identity = self.authenticator.identify(&ctx, row, parts).await?;
-        ctx.actor = identity.actor;
-        ctx.call.proven_key = identity.proven_key.map(Arc::new);
+        ctx.actor = self.authenticator.identify(&ctx, row, parts).await?;
         // All rules that count this call, together.
         if base.config.limits.rate_limits {
             throttle::admit(&ctx, row.rate).await?;
         }
+        ctx.call.proven_key = self.authenticator.prove(&ctx, row, parts).await?.map(Arc::new);
         Ok(ctx)
     }
 }
@@ -219,20 +217,16 @@ where
     /// leaves the call unanswered.
     async fn call(&mut self, route: &Route, ctx: &Ctx, request: Request<Body>) -> Response<Body> {
         let correlation = &ctx.call.correlation;
-        let _place = match self.edge.shed.enter() {
+        let _place = match self.edge.shed.enter(ctx.call.address) {
             Ok(place) => place,
             Err(error) => return answer::refusal(&error, correlation),
         };
         let service = AssertUnwindSafe(self.services.call(request)).catch_unwind();
-        let outcome = if route.row.streaming {
-            // The answer is a stream: its beginning is all that is awaited here. Most end by themselves when
-            // the server stops; those that do not must not hold it up.
-            let stopping = ctx.tasks.stopping();
-            Ok(service.await.map(|outcome| outcome.map(|response| until(stopping, response))))
-        } else {
-            tokio::time::timeout(ctx.call.deadline, service).await
-        };
-        match outcome {
+        // Of a stream, the deadline is for its beginning: a client that keeps its message to itself must not
+        // keep its place as well.
+        match tokio::time::timeout(ctx.call.deadline, service).await {
+            // Most streams end by themselves when the server stops; those that do not must not hold it up.
+            Ok(Ok(Ok(response))) if route.row.streaming => until(ctx.tasks.stopping(), response),
             Ok(Ok(Ok(response))) => response,
             Ok(Ok(Err(never))) => match never {},
             Ok(Err(_)) => answer::refusal(&Error::internal("a service panicked"), correlation),
@@ -270,5 +264,26 @@ fn permits(row: &Row, actor: &Actor) -> bool {
             matches!(actor, Actor::User(user) if user.role == PlatformRole::Admin)
         }
         policy::Audience::Worker => matches!(actor, Actor::Worker),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        base::{fixture::Fixture, ports::Ports},
+        domain::auth::AccessTokens,
+    };
+
+    #[tokio::test]
+    async fn a_stream_that_does_not_begin_gives_its_place_back() {
+        let fixture = Fixture::new(Ports::default()).await;
+        let tokens = Arc::new(AccessTokens::new(&fixture.base.config.tokens).unwrap());
+        let edge = Edge::new(fixture.base.clone(), Authenticator::new(tokens, Vec::new()));
+        let silent = tower::service_fn(|_: Request<Body>| std::future::pending());
+        let request = Request::post("/grpc.health.v1.Health/Watch").header("grpc-timeout", "1m");
+        let answer = edge.gate(Listener::Public, silent).pass(request.body(Body::empty()).unwrap());
+        let answer = tokio::time::timeout(Duration::from_secs(10), answer).await.unwrap();
+        assert_eq!(answer::code(&answer), Code::DeadlineExceeded);
     }
 }
