@@ -176,6 +176,27 @@ async fn nobody_gives_or_takes_more_than_they_have() {
 }
 
 #[tokio::test]
+async fn who_loses_a_role_leaves_no_way_back() {
+    for world in World::all().await {
+        let (ada, bob) = (account(&world, "ada").await, account(&world, "bob").await);
+        let second = account(&world, "bobs-second").await;
+        let team = create(&ada).await.id;
+        join(&ada, team, &bob, "bob", TeamRole::Admin).await;
+        let (early, _) = invite(&bob, team, "bobs-second", TeamRole::Admin).await.unwrap();
+        members::set_role(&ada, team, id(&bob), TeamRole::Member).await.unwrap();
+        assert_eq!(reason(invitations::accept(&second, early.id).await), Reason::NotFound);
+
+        members::set_role(&ada, team, id(&bob), TeamRole::Admin).await.unwrap();
+        let (late, _) = invite(&bob, team, "bobs-second", TeamRole::Admin).await.unwrap();
+        let (of_ada, _) = invite(&ada, team, "eve", TeamRole::Guest).await.unwrap();
+        members::remove(&ada, team, id(&bob)).await.unwrap();
+        assert_eq!(reason(invitations::accept(&second, late.id).await), Reason::NotFound);
+        let eve = account(&world, "eve").await;
+        assert!(invitations::accept(&eve, of_ada.id).await.is_ok());
+    }
+}
+
+#[tokio::test]
 async fn a_personal_team_is_for_one() {
     for world in World::all().await {
         let ada = account(&world, "ada").await;

@@ -63,7 +63,8 @@ pub(in crate::domain::teams) async fn list(
     }))
 }
 
-/// Gives a member another role.
+/// Gives a member another role. Invitations that the member may not make any more are withdrawn: accepted by
+/// a second account, they would undo the loss.
 pub(in crate::domain::teams) async fn set_role(
     ctx: &Ctx,
     team: TeamId,
@@ -76,6 +77,9 @@ pub(in crate::domain::teams) async fn set_role(
     member.yields_to(&grant)?;
     model::check_gift(&grant, role)?;
     let member = store::members::set_role(&tx, &grant, user, role).await?.ok_or_else(Error::not_found)?;
+    if !role.permits(Permission::InviteMembers) {
+        store::invitations::withdraw(&tx, &grant, user).await?;
+    }
     let entry = Entry::new("teams.role_changed").team(team).subject(user.0);
     audit::append(ctx, &tx, entry).await?;
     let named = named(&tx, member).await?;
@@ -83,7 +87,7 @@ pub(in crate::domain::teams) async fn set_role(
     Ok(named)
 }
 
-/// Removes a member, or lets the caller leave. Somebody who is not a member is removed already.
+/// Removes a member and the member's open invitations, or lets the caller leave. Somebody who is not a member is removed already.
 pub(in crate::domain::teams) async fn remove(ctx: &Ctx, team: TeamId, user: UserId) -> Result<()> {
     let leaves = ctx.user()?.id == user;
     let permission = if leaves { Permission::ReadTeam } else { Permission::ManageMembers };
@@ -92,6 +96,7 @@ pub(in crate::domain::teams) async fn remove(ctx: &Ctx, team: TeamId, user: User
     let Some(member) = store::members::find(&tx, team, user).await? else { return Ok(()) };
     member.yields_to(&grant)?;
     store::members::remove(&tx, &grant, user).await?;
+    store::invitations::withdraw(&tx, &grant, user).await?;
     let event = if leaves { "teams.member_left" } else { "teams.member_removed" };
     audit::append(ctx, &tx, Entry::new(event).team(team).subject(user.0)).await?;
     tx.commit().await

@@ -74,6 +74,17 @@ pub(in crate::domain::teams) async fn insert(tx: &Tx, grant: &Grant, invitation:
     Ok(())
 }
 
+/// Withdraws the open invitations to the team of `grant` that `inviter` made.
+pub(in crate::domain::teams) async fn withdraw(tx: &Tx, grant: &Grant, inviter: UserId) -> Result<()> {
+    row::Entity::delete_many()
+        .filter(row::Column::TeamId.eq(grant.team()))
+        .filter(row::Column::InvitedBy.eq(inviter))
+        .filter(row::Column::AcceptedAt.is_null())
+        .exec(&tx.sql())
+        .await?;
+    Ok(())
+}
+
 /// Accepts the invitation `id` for the owner of an address, if it is open.
 pub(in crate::domain::teams) async fn accept(
     tx: &Tx,
