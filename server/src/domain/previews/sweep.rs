@@ -19,6 +19,9 @@ use crate::{
 
 /// Rows that one round looks at.
 const BATCH: u64 = 200;
+/// Batches of objects that one round deletes: as many objects as the manifests hold that it removes of one
+/// project, 5,000 files each.
+const OBJECT_BATCHES: usize = 125;
 /// Projects that one round looks at.
 const PROJECTS: u64 = 50;
 /// Manifests of one project that one round removes.
@@ -65,15 +68,22 @@ async fn discard_content(ctx: &Ctx) -> Result<()> {
 }
 
 async fn delete_objects(ctx: &Ctx) -> Result<()> {
-    let mut deleted = Vec::new();
-    for object in store::doomed_objects(&ctx.read(), ctx.clock.now(), BATCH).await? {
-        match ctx.blobs.delete(&object).await {
-            Ok(()) => deleted.push(object),
-            Err(error) => status::log(&Error::from(error)),
+    for _ in 0..OBJECT_BATCHES {
+        let doomed = store::doomed_objects(&ctx.read(), ctx.clock.now(), BATCH).await?;
+        let mut deleted = Vec::with_capacity(doomed.len());
+        for object in &doomed {
+            match ctx.blobs.delete(object).await {
+                Ok(()) => deleted.push(*object),
+                Err(error) => status::log(&Error::from(error)),
+            }
+        }
+        metrics::counter!("hivesync_preview_objects_deleted_total").increment(deleted.len() as u64);
+        let tx = ctx.begin().await?;
+        store::forget_objects(&tx, &deleted).await?;
+        tx.commit().await?;
+        if deleted.len() < doomed.len() || (doomed.len() as u64) < BATCH {
+            break;
         }
     }
-    metrics::counter!("hivesync_preview_objects_deleted_total").increment(deleted.len() as u64);
-    let tx = ctx.begin().await?;
-    store::forget_objects(&tx, &deleted).await?;
-    tx.commit().await
+    Ok(())
 }
