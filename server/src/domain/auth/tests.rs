@@ -3,6 +3,7 @@
 use std::{collections::HashSet, time::Duration};
 
 use futures::future::join_all;
+use hivesync_proto::v1::{self as pb, audit_service_server::AuditService as _};
 use uuid::Uuid;
 
 use super::{
@@ -23,7 +24,7 @@ use super::{
 };
 use crate::{
     base::{
-        actor::{Actor, User},
+        actor::{Actor, PlatformRole, User},
         clock::Timestamp,
         ctx::Ctx,
         error::{Reason, Result},
@@ -31,6 +32,7 @@ use crate::{
         page::PageRequest,
     },
     domain::{
+        audit,
         fixture::World,
         users::{Email, Name},
     },
@@ -122,6 +124,12 @@ async fn strangers_cannot_lock_a_known_device_out() {
             reasons.insert(reason(sign_in(&world, "stranger", "ada@example.com", "wrong").await));
         }
         assert_eq!(reasons, HashSet::from([Reason::InvalidCredentials, Reason::RateLimited]));
+        let query = pb::ListAuditEntriesRequest { event: "auth.lockout".to_owned(), ..Default::default() };
+        let mut query = tonic::Request::new(query);
+        query.extensions_mut().insert(world.call_by(UserId(Uuid::from_u128(1)), PlatformRole::Admin));
+        let recorded = audit::Rpc.list_audit_entries(query).await.unwrap().into_inner().entries;
+        assert_eq!(recorded.len(), 11, "the first sign-in was one of ten");
+        assert!(recorded.iter().all(|entry| entry.outcome == "refused" && !entry.user_id.is_empty()));
         sign_in(&world, "key-1", "ada@example.com", PASSWORD).await.unwrap();
     }
 }
@@ -247,7 +255,7 @@ async fn what_is_somebody_elses_is_not_there() {
     for world in World::all().await {
         sign_up(&world).await;
         let tokens = sign_in(&world, "key-1", "ada@example.com", PASSWORD).await.unwrap();
-        let other = world.call_by(UserId(Uuid::from_u128(9)), crate::base::actor::PlatformRole::User);
+        let other = world.call_by(UserId(Uuid::from_u128(9)), PlatformRole::User);
         assert_eq!(reason(sessions::revoke(&other, tokens.session.id).await), Reason::NotFound);
         assert_eq!(reason(devices::revoke(&other, tokens.session.device).await), Reason::NotFound);
         assert_eq!(reason(sessions::revoke(&other, SessionId(Uuid::from_u128(8))).await), Reason::NotFound);

@@ -47,7 +47,10 @@ pub(in crate::domain::auth) async fn login(ctx: &Ctx, command: Login) -> Result<
     let key = ctx.proven_key()?.clone();
     let (account, device_is_known) = look_up(ctx, &command.email, &key).await?;
     let known_device = device_is_known.then_some(key.thumbprint.as_str());
-    limits::charge_login(ctx, command.email.index(&ctx.keys)?, known_device).await?;
+    if let Err(error) = limits::charge_login(ctx, command.email.index(&ctx.keys)?, known_device).await {
+        record_refusal(ctx, "auth.lockout", account.as_ref()).await?;
+        return Err(error);
+    }
 
     let passwords = ctx.ports.get::<Passwords>()?;
     let stored = account.as_ref().map(|account| account.password_hash.clone());
@@ -91,13 +94,17 @@ async fn look_up(ctx: &Ctx, email: &Email, key: &ProvenKey) -> Result<(Option<Ac
 }
 
 async fn refuse(ctx: &Ctx, account: Option<&Account>, reason: Reason) -> Result<Tokens> {
-    let entry = Entry::new("auth.login").outcome(Outcome::Refused);
+    record_refusal(ctx, "auth.login", account).await?;
+    Err(Error::new(reason))
+}
+
+async fn record_refusal(ctx: &Ctx, event: &'static str, account: Option<&Account>) -> Result<()> {
+    let entry = Entry::new(event).outcome(Outcome::Refused);
     let entry = match account {
         Some(account) => entry.user(account.user.id),
         None => entry,
     };
-    audit::record(ctx, entry).await?;
-    Err(Error::new(reason))
+    audit::record(ctx, entry).await
 }
 
 /// The device with `key`, and whether this is its first sign-in; none if it was revoked.

@@ -11,12 +11,15 @@ use crate::{
     base::{
         ctx::Ctx,
         error::{Error, Reason, Result},
+        limit::{Claim, Decision, Rule},
     },
     domain::audit::{self, Entry, Outcome},
 };
 
 /// How far a worker's clock may be off.
 const SKEW: Duration = Duration::from_secs(60);
+/// Refusals of one address that are recorded.
+const RECORDED: Rule = Rule::new("worker.refused.recorded", 30, Duration::from_secs(60));
 
 /// Requires that a call of `method_path`, such as `/hivesync.v1.WorkerService/Commit`, was made by a worker.
 /// `proof` is the call's metadata entry [`worker_proof::METADATA_KEY`]. A refusal is recorded.
@@ -54,12 +57,18 @@ pub(super) async fn verify_hello(
     }
 }
 
-/// Records a refusal, and makes the answer. That it could not be recorded does not change the answer.
+/// Records a refusal, and makes the answer. Anybody who reaches the listener can be refused, and entries
+/// wait for each other: what goes beyond a steady trickle is counted only.
 async fn refuse(ctx: &Ctx, why: &str) -> Error {
     metrics::counter!("hivesync_workers_refused_total").increment(1);
+    let refusal = Error::new(Reason::InvalidWorkerProof).because(why.to_owned());
+    let from = ctx.call.address.map(|address| address.to_string()).unwrap_or_default();
+    if let Decision::Denied { .. } = ctx.limiter.decide(&[Claim::new(RECORDED, from)]).await {
+        return refusal;
+    }
     let entry = Entry::new("worker.refused").outcome(Outcome::Refused);
     if let Err(error) = audit::record(ctx, entry).await {
         return error;
     }
-    Error::new(Reason::InvalidWorkerProof).because(why.to_owned())
+    refusal
 }

@@ -173,6 +173,16 @@ async fn a_worker_that_does_not_know_the_secret_is_refused_and_recorded() {
 }
 
 #[tokio::test]
+async fn a_flood_of_refusals_is_recorded_as_a_trickle() {
+    let world = World::on_sqlite().await;
+    for _ in 0..60 {
+        let refused = authenticate(&world.ctx(), None, PATH).await.unwrap_err();
+        assert_eq!(refused.reason(), Reason::InvalidWorkerProof);
+    }
+    assert_eq!(audited(&world, "worker.refused").await, 30);
+}
+
+#[tokio::test]
 async fn a_proof_for_another_challenge_is_refused() {
     let world = World::on_sqlite().await;
     let dispatch = Dispatch::start(&world.base);
