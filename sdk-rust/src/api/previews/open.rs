@@ -201,14 +201,13 @@ impl OpenPreview {
     ) -> Result<()> {
         let Some((first, copies)) = files.split_first() else { return Ok(()) };
         let path = prepare(root, first)?;
-        let mut chunks = Checked::new(request.get(self.core.http()).await?, first);
+        let chunks = Checked::new(request.get(self.core.http()).await?, first);
         let partial = root.join(format!(".partial-{}", entropy::id()));
-        let mut file = File::create_new(&partial).await.map_err(unwritable)?;
-        while let Some(chunk) = chunks.next().await? {
-            file.write_all(&chunk).await.map_err(unwritable)?;
+        if let Err(error) = receive(chunks, &partial).await {
+            // The next round begins anew, and what is left in the directory becomes part of the target.
+            let _ = fs::remove_file(&partial);
+            return Err(error);
         }
-        file.flush().await.map_err(unwritable)?;
-        drop(file);
         fs::rename(&partial, &path).map_err(unwritable)?;
         for copy in copies {
             tokio::fs::copy(&path, prepare(root, copy)?).await.map_err(unwritable)?;
@@ -216,6 +215,18 @@ impl OpenPreview {
         meter.add(first.size);
         Ok(())
     }
+}
+
+/// Writes what arrives to a new file; it is whole and right if there is no error.
+async fn receive<S>(mut chunks: Checked<'_, S>, path: &Path) -> Result<()>
+where
+    S: Stream<Item = Result<Bytes>> + Unpin,
+{
+    let mut file = File::create_new(path).await.map_err(unwritable)?;
+    while let Some(chunk) = chunks.next().await? {
+        file.write_all(&chunk).await.map_err(unwritable)?;
+    }
+    file.flush().await.map_err(unwritable)
 }
 
 /// The place of a file below `root`, with the directories above it. `root` is ours alone, and the rules of

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    fs,
+    fs, io,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU32, Ordering},
@@ -11,6 +11,7 @@ use std::{
 
 use axum::{
     Router,
+    body::Body,
     extract::{Path, State},
     http::StatusCode,
     routing::put,
@@ -41,6 +42,8 @@ struct Shelf {
     calls: AtomicU32,
     /// Uploads that are refused before one is taken.
     refused_uploads: AtomicU32,
+    /// Downloads that break off before one is whole.
+    broken_downloads: AtomicU32,
 }
 
 fn hex(digest: &[u8]) -> String {
@@ -114,8 +117,20 @@ async fn receive(State(shelf): State<Arc<Shelf>>, Path(digest): Path<String>, bo
 async fn send(
     State(shelf): State<Arc<Shelf>>,
     Path(digest): Path<String>,
-) -> std::result::Result<Bytes, StatusCode> {
-    shelf.blobs.lock().unwrap().get(&digest).cloned().ok_or(StatusCode::NOT_FOUND)
+) -> std::result::Result<Body, StatusCode> {
+    let bytes = shelf.blobs.lock().unwrap().get(&digest).cloned().ok_or(StatusCode::NOT_FOUND)?;
+    let broken =
+        shelf.broken_downloads.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+    if broken.is_err() {
+        return Ok(Body::from(bytes));
+    }
+    let beginning = stream::iter([Ok(bytes.slice(..bytes.len() / 2))]);
+    let end = stream::once(async {
+        // What there is goes on its way when nothing follows for a moment.
+        tokio::task::yield_now().await;
+        Err(io::Error::from(io::ErrorKind::BrokenPipe))
+    });
+    Ok(Body::from_stream(beginning.chain(end)))
 }
 
 type Answer<T> = std::result::Result<Response<T>, Status>;
@@ -267,6 +282,21 @@ async fn an_upload_that_never_succeeds_is_given_up() {
     let (shelf, client) = Shelf::start().await;
     shelf.refused_uploads.store(u32::MAX, Ordering::SeqCst);
     assert!(publish(&client).await.unwrap_err().is_transient());
+}
+
+#[tokio::test]
+async fn a_download_that_breaks_off_is_made_again_and_leaves_nothing_behind() {
+    let (shelf, client) = Shelf::start().await;
+    let published = publish(&client).await.unwrap();
+    shelf.broken_downloads.store(5, Ordering::SeqCst);
+    let directory = tempfile::tempdir().unwrap();
+    let target = directory.path().join("preview");
+    let preview = client.previews().open(&published.token).await.unwrap();
+    let stats = preview.save_to(&target, &|_| {}).await.unwrap();
+    assert_eq!(stats.downloaded_bytes, published.stats.uploaded_bytes);
+    let mut names: Vec<_> = fs::read_dir(&target).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["copy", "index.html", "src"]);
 }
 
 #[tokio::test]
