@@ -184,13 +184,15 @@ pub(super) async fn team_of(tx: &Tx, id: ProjectId) -> Result<Option<TeamId>> {
     Ok(found.map(|row| row.team_id))
 }
 
-/// Writes that `sync` begins to fetch the repository that is linked now.
+/// Writes that `sync` begins to fetch the repository that is linked now, unless a newer one has begun: the
+/// epochs grow over all jobs of a mirror.
 pub(super) async fn begin_sync(tx: &Tx, grant: &Grant, id: ProjectId, sync: Sync) -> Result<()> {
     row::Entity::update_many()
         .col_expr(row::Column::SyncJobId, Expr::value(Some(sync.job)))
         .col_expr(row::Column::SyncEpoch, Expr::value(epoch_to_row(sync.epoch)))
         .col_expr(row::Column::SyncLink, Expr::col(row::Column::LinkNumber))
         .filter(of_grant(grant, id))
+        .filter(row::Column::SyncEpoch.lte(epoch_to_row(sync.epoch)))
         .exec(&tx.sql())
         .await?;
     Ok(())

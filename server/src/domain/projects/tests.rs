@@ -240,6 +240,22 @@ async fn a_sync_of_what_was_linked_before_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_lease_that_is_over_does_not_hide_the_sync_that_follows_it() {
+    let world = world().await;
+    let member = world.user(MEMBER);
+    let project = created(&world).await;
+    let mut stale = ops::sync(&member, project.id, Uuid::from_u128(1)).await.unwrap();
+    stale.lease_epoch = 1;
+    let newer = Job { lease_epoch: 2, ..stale.clone() };
+    prepare(&world, &newer).await;
+    prepare(&world, &stale).await;
+    commit(&world, &stale).await;
+    assert_eq!(ops::get(&member, project.id).await.unwrap().state, MirrorState::Pending);
+    commit(&world, &newer).await;
+    assert_eq!(ops::get(&member, project.id).await.unwrap().state, MirrorState::Ready);
+}
+
+#[tokio::test]
 async fn a_cancelled_sync_leaves_the_project_as_it_is() {
     let world = world().await;
     let member = world.user(MEMBER);
