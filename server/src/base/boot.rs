@@ -2,6 +2,8 @@
 
 use std::{collections::HashSet, fs, os::unix::fs::MetadataExt as _, time::Duration};
 
+use url::Url;
+
 use super::{
     config::{Config, Environment, Fault, SECRET_BYTES_MIN, Source},
     secret::Secret,
@@ -39,7 +41,9 @@ pub fn check(config: &Config) -> Vec<Fault> {
     check_tokens(config, &mut faults);
     check_data_dir(config, &mut faults);
     check_proxies(config, &mut faults);
-    if !config.environment.is_local() {
+    if config.environment.is_local() {
+        check_seclusion(config, &mut faults);
+    } else {
         check_exposure(config, &mut faults);
         check_stores(config, &mut faults);
     }
@@ -119,6 +123,25 @@ fn check_proxies(config: &Config, faults: &mut Vec<Fault>) {
     }
 }
 
+/// Local mode is the default, speaks plaintext and mirrors directories of this machine: not for others.
+fn check_seclusion(config: &Config, faults: &mut Vec<Fault>) {
+    let listen = config.listen;
+    for (name, address) in [
+        ("LISTEN_ADDR", listen.public),
+        ("WORKER_LISTEN_ADDR", listen.worker),
+        ("ADMIN_LISTEN_ADDR", listen.admin),
+        ("METRICS_LISTEN_ADDR", listen.metrics),
+    ] {
+        if !address.ip().to_canonical().is_loopback() {
+            faults.push(Fault::new(
+                name,
+                "can be reached from other machines in local mode",
+                "listen on 127.0.0.1, or set HIVESYNC_ENV to staging or production",
+            ));
+        }
+    }
+}
+
 fn check_exposure(config: &Config, faults: &mut Vec<Fault>) {
     let proxied = config.tls_terminated_by_proxy && !config.trusted_proxies.is_empty();
     if config.tls.is_none() && !proxied {
@@ -167,7 +190,7 @@ fn check_stores(config: &Config, faults: &mut Vec<Fault>) {
             "is missing",
             "name a Redis or Valkey server, or set ALLOW_EMBEDDED_STORES=true for a single server",
         )),
-        Some(url) if production && !(url.starts_with("rediss://") && url.contains('@')) => {
+        Some(url) if production && !is_guarded_redis(url) => {
             faults.push(Fault::new(
                 "REDIS_URL",
                 "has no TLS or no password",
@@ -176,6 +199,10 @@ fn check_stores(config: &Config, faults: &mut Vec<Fault>) {
         }
         _ => {}
     }
+}
+
+fn is_guarded_redis(url: &str) -> bool {
+    Url::parse(url).is_ok_and(|url| url.scheme() == "rediss" && url.password().is_some())
 }
 
 fn verifies_tls(url: &str) -> bool {
@@ -239,6 +266,7 @@ mod tests {
             ("REDIS_URL", ""),
             ("REDIS_URL", "redis://app:s3cr3tpassword@keys"),
             ("REDIS_URL", "rediss://keys"),
+            ("REDIS_URL", "rediss://app@keys"),
             ("LISTEN_ADDR", "everywhere"),
         ] {
             let faults = faulty("production", &[(name, value)]);
@@ -249,6 +277,16 @@ mod tests {
         }
         let plaintext = faulty("production", &[("TLS_TERMINATED_BY_PROXY", "false")]);
         assert!(plaintext.iter().any(|fault| fault.name == "TLS_CERT_FILE"));
+    }
+
+    #[test]
+    fn local_mode_is_for_this_machine() {
+        for address in ["0.0.0.0:7440", "[::]:7440", "192.0.2.7:7440"] {
+            let faults = faulty("local", &[("LISTEN_ADDR", address)]);
+            assert_eq!(faults.iter().map(|fault| fault.name.as_str()).collect::<Vec<_>>(), ["LISTEN_ADDR"]);
+        }
+        assert_eq!(faulty("local", &[("LISTEN_ADDR", "[::1]:7440")]), Vec::new());
+        assert_eq!(faulty("production", &[("LISTEN_ADDR", "0.0.0.0:443")]), Vec::new());
     }
 
     #[test]
