@@ -19,6 +19,9 @@ use crate::base::{
 
 /// How old, or how far ahead of this server's clock, a proof may be.
 const WINDOW: Duration = Duration::from_secs(60);
+/// How long a proof is remembered: one dies `WINDOW` after its time, which may be `WINDOW` ahead, and the
+/// clocks of the servers that share the memory differ a little.
+const REMEMBERED: Duration = Duration::from_secs(2 * 60 + 5);
 
 /// The call that a proof must have been made for.
 #[derive(Clone, Copy, Debug)]
@@ -45,8 +48,7 @@ pub async fn verify(kv: &Kv, proof: &str, call: ProvenCall<'_>) -> Result<Proven
     let jwk = parts.header.jwk;
     let thumbprint = jwk.thumbprint();
     let name = URL_SAFE_NO_PAD.encode(crypto::sha256(parts.claims.jti.as_bytes()));
-    // A proof dies `WINDOW` after its time, which may be `WINDOW` ahead.
-    if !kv.put_if_absent(&format!("dpop:{thumbprint}:{name}"), Vec::new(), 2 * WINDOW).await? {
+    if !kv.put_if_absent(&format!("dpop:{thumbprint}:{name}"), Vec::new(), REMEMBERED).await? {
         return Err(refuse("the device proof was used before"));
     }
     Ok(ProvenKey { thumbprint, jwk: serde_json::to_string(&jwk).map_err(Error::internal)? })

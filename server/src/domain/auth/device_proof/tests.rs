@@ -134,3 +134,18 @@ async fn refuses_what_another_key_signed() {
         assert!(refused(text, call()).await);
     }
 }
+
+#[tokio::test]
+async fn a_proof_is_remembered_for_as_long_as_it_could_be_used() {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    let millis = Arc::new(AtomicU64::new(u64::try_from(NOW).unwrap() * 1_000));
+    let clock = millis.clone();
+    let kv: Kv = Memory::new(Arc::new(move || clock.load(Ordering::Relaxed)), 1_000).into();
+    let iat = u64::try_from(NOW).unwrap() + WINDOW.as_secs();
+    let proof = Device::new().prove(&Claims { iat, ..claims("ahead") });
+    verify(&kv, &proof, call()).await.unwrap();
+    millis.fetch_add(120_000, Ordering::Relaxed);
+    let last_moment = ProvenCall { now: Timestamp::from_secs(NOW + 120), ..call() };
+    let refused = verify(&kv, &proof, last_moment).await.unwrap_err();
+    assert_eq!(refused.cause().unwrap().to_string(), "the device proof was used before");
+}
