@@ -332,6 +332,7 @@ async fn serve(
     let tokens = base.ports.get::<auth::AccessTokens>()?.clone();
     let edge = Edge::new(base.clone(), Authenticator::new(tokens, authorities(&base.config, &addresses)));
     let (reporter, health_service) = tonic_health::server::health_reporter();
+    let health_service = health_service.max_decoding_message_size(health::QUESTION_BYTES_MAX);
     let dispatch = jobs::dispatch::Dispatch::start(&base);
     let counted = dispatch.clone();
     let workers_connected = Arc::new(move || counted.workers_connected());

@@ -125,6 +125,9 @@ async fn messages_over_the_limit_are_refused() {
         Credentials::default(),
     );
     assert_eq!(refused(outcome.await).reason, Reason::MessageTooLarge);
+    let question = HealthCheckRequest { service: "x".repeat(2 * 1024) };
+    let outcome = wire.call::<_, ()>("grpc.health.v1.Health/Check", question, Credentials::default());
+    assert_eq!(refused(outcome.await).reason, Reason::MessageTooLarge);
     // The connection lives on.
     assert!(wire.call::<(), ()>(GET_ME, (), Credentials::default()).await.is_err());
 }

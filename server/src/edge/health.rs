@@ -11,6 +11,8 @@ use crate::base::ctx::Base;
 
 /// How often dependencies are looked at.
 pub const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// Bytes of a question at most, which is the name of a service: nobody who asks is known or counted.
+pub const QUESTION_BYTES_MAX: usize = 1024;
 /// How long a dependency may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 /// Below this share of free space or inodes the server is degraded, as percent.
