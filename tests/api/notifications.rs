@@ -26,6 +26,7 @@ async fn next(stream: &mut hivesync::notifications::NotificationStream) -> (u64,
 
 async fn the_path_is_told_live(world: World) {
     let ada = world.user("ada").await;
+    ada.told(NotificationKind::DeviceAdded, None).await;
     let mut stream = ada.client.notifications().follow(StartAt::Now);
     assert!(matches!(stream.next().await, Some(Ok(NotificationEvent::Connected))));
     let repository = Repository::sample();
