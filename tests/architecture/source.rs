@@ -78,7 +78,10 @@ pub(crate) fn read_crate(crate_directory: &str) -> Vec<Module> {
     let for_tests: Vec<Vec<String>> = modules
         .iter()
         .flat_map(|module| {
-            module.declares_for_tests.iter().map(|name| [&module.path[..], &[name.clone()]].concat())
+            module
+                .declares_for_tests
+                .iter()
+                .map(|name| [&module.path[..], std::slice::from_ref(name)].concat())
         })
         .collect();
     modules.retain(|module| !for_tests.iter().any(|path| module.path.starts_with(path)));
