@@ -19,6 +19,7 @@ use url::Url;
 
 use crate::{
     base::{
+        actor::PlatformRole,
         blob::Blobs,
         clock::Clock,
         config::{self, Config},
@@ -119,7 +120,7 @@ impl App {
         let tasks = Tasks::default();
         let tls = config.tls.clone().map(|files| Tls::load(files, &tasks)).transpose()?;
         let metrics = metrics_handle();
-        let base = build_base(config, clock, &addresses, tasks).await?;
+        let base = build_base(config, clock, &addresses.public_url, tasks).await?;
         let app = serve(base, addresses, listeners, tls, metrics).await?;
         app.health.look().await;
         Ok(app)
@@ -190,7 +191,7 @@ fn metrics_handle() -> PrometheusHandle {
         .clone()
 }
 
-async fn build_base(config: Config, clock: Clock, addresses: &Addresses, tasks: Tasks) -> Result<Arc<Base>> {
+async fn build_base(config: Config, clock: Clock, public_url: &Url, tasks: Tasks) -> Result<Arc<Base>> {
     let entropy = Entropy::default();
     let keys = Keys::new(config.field_key.clone());
     let db = Db::connect(&config.database).await?;
@@ -204,7 +205,7 @@ async fn build_base(config: Config, clock: Clock, addresses: &Addresses, tasks: 
     let blobs = Blobs::open(
         &config.object_store,
         &config.data_dir,
-        &addresses.public_url,
+        public_url,
         &keys.derive(Purpose::BlobUrl)?,
         clock.clone(),
     )?;
@@ -416,6 +417,28 @@ fn authorities(config: &Config, addresses: &Addresses) -> Vec<String> {
         authorities.push(format!("localhost:{}", addresses.public.port()));
     }
     authorities
+}
+
+/// What a command works with that does its work beside the server, without listening.
+///
+/// # Errors
+/// Whatever cannot be opened or reached.
+pub async fn beside(config: Config) -> Result<Arc<Base>> {
+    prepare_data_dir(&config)?;
+    let public_url = match &config.public_url {
+        Some(url) => url.clone(),
+        None => Url::parse(&format!("http://{}", config.listen.public)).map_err(Error::internal)?,
+    };
+    build_base(config, Clock::system(), &public_url, Tasks::default()).await
+}
+
+/// Gives the account with the address `email` another role on the platform.
+///
+/// # Errors
+/// `NOT_FOUND` if there is no such account.
+pub async fn set_role(base: Arc<Base>, email: &str, role: PlatformRole) -> Result<()> {
+    let ctx = Ctx::system(base, "operator command")?;
+    users::set_role(&ctx, &users::Email::new(email), role).await
 }
 
 /// Migrations that the database lacks.

@@ -5,6 +5,7 @@ mod demo;
 mod dev;
 mod local;
 mod migrate;
+mod operator;
 mod serve;
 
 use std::{io, path::PathBuf, process::ExitCode};
@@ -45,6 +46,8 @@ enum Command {
     Migrate,
     /// Check the configuration as `serve` does, and say everything that is wrong with it.
     Check,
+    /// Say who may see and run the platform.
+    Operator(operator::Operator),
     /// Print a completion script for a shell.
     Completions {
         /// The shell to complete for.
@@ -84,6 +87,7 @@ pub(crate) fn run() -> ExitCode {
             Command::Serve => serve::run(&source).await,
             Command::Dev(dev) => dev.run(source).await,
             Command::Demo(demo) => demo.run().await,
+            Command::Operator(operator) => operator.run(&source).await,
             Command::Migrate => migrate::run(&source).await,
             Command::Check => check::run(&source).await,
             Command::Completions { .. } => ExitCode::SUCCESS,

@@ -8,6 +8,7 @@ mod auth;
 mod edge;
 mod jobs;
 mod notifications;
+mod operators;
 mod previews;
 mod projects;
 mod teams;

@@ -8,8 +8,9 @@ use std::{
 
 use hivesync::{Client, auth::Platform, teams::TeamRole};
 use hivesync_server::{
-    app::App,
+    app::{self, App},
     base::{
+        actor::PlatformRole,
         clock::Clock,
         config::{Config, Source},
     },
@@ -131,6 +132,13 @@ impl World {
     /// A new user with a desktop client.
     pub async fn user(&self, name: &str) -> Actor {
         Actor::join(self.client("desktop", Platform::Desktop).await, name).await
+    }
+
+    /// A new user who is an operator.
+    pub async fn operator(&self, name: &str) -> Actor {
+        let user = self.user(name).await;
+        app::set_role(self.app.base().clone(), &user.email, PlatformRole::Admin).await.expect("granted");
+        Actor::sign_in(self.client("console", Platform::Desktop).await, name).await
     }
 
     /// Another device of a user, signed in.

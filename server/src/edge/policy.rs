@@ -137,7 +137,7 @@ pub const TABLE: &[Row] = &[
         .needs(Permission::WriteProject)
         .audited(),
     Row::new("hivesync.v1.ProjectService/DeleteProject", User, Write)
-        .needs(Permission::WriteProject)
+        .needs(Permission::DeleteProject)
         .audited(),
     Row::new("hivesync.v1.ProjectService/SyncRepository", User, RepositorySync)
         .needs(Permission::SyncRepository)

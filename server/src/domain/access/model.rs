@@ -58,8 +58,10 @@ pub enum Permission {
     ManageMembers,
     /// See projects, their trees and files.
     ReadProject,
-    /// Create, link and delete projects.
+    /// Create and link projects.
     WriteProject,
+    /// Delete projects, with everything that everybody published from them.
+    DeleteProject,
     /// Have a repository fetched.
     SyncRepository,
     /// See and open previews.
@@ -76,12 +78,13 @@ pub enum Permission {
 
 impl Permission {
     /// Every permission.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::ReadTeam,
         Self::InviteMembers,
         Self::ManageMembers,
         Self::ReadProject,
         Self::WriteProject,
+        Self::DeleteProject,
         Self::SyncRepository,
         Self::ReadPreview,
         Self::PublishPreview,
@@ -98,7 +101,9 @@ impl Permission {
             Self::WriteProject | Self::SyncRepository | Self::PublishPreview | Self::CancelJobs => {
                 TeamRole::Member
             }
-            Self::InviteMembers | Self::ManageMembers | Self::ManagePreviews => TeamRole::Admin,
+            Self::DeleteProject | Self::InviteMembers | Self::ManageMembers | Self::ManagePreviews => {
+                TeamRole::Admin
+            }
         }
     }
 }

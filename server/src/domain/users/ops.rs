@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     base::{
+        actor::{Actor, PlatformRole},
         ctx::Ctx,
         db::Tx,
         error::{Error, Reason, Result},
@@ -46,6 +47,22 @@ pub async fn find_by_email(ctx: &Ctx, tx: &Tx, email: &Email) -> Result<Option<U
 /// If the database does not answer.
 pub async fn display_names(tx: &Tx, ids: &[UserId]) -> Result<HashMap<UserId, String>> {
     store::display_names(tx, ids).await
+}
+
+/// Gives the account with the address `email` another role on the platform. No call can do this: only
+/// whoever commands the server's own machine. Tokens that are out keep the old role until they expire.
+///
+/// # Errors
+/// `PERMISSION_DENIED` for anybody but the server itself, `NOT_FOUND` if there is no such account.
+pub async fn set_role(ctx: &Ctx, email: &Email, role: PlatformRole) -> Result<()> {
+    if ctx.actor != Actor::System {
+        return Err(Error::new(Reason::PermissionDenied));
+    }
+    let tx = ctx.begin().await?;
+    let user = find_by_email(ctx, &tx, email).await?.ok_or_else(Error::not_found)?;
+    store::set_role(&tx, user.id, role).await?;
+    audit::append(ctx, &tx, Entry::new("users.role").user(user.id)).await?;
+    tx.commit().await
 }
 
 /// The caller's account.

@@ -82,6 +82,16 @@ pub(super) async fn rename(tx: &Tx, id: UserId, display_name: &Name) -> Result<O
         .transpose()
 }
 
+/// Gives the account `id` another role on the platform.
+pub(super) async fn set_role(tx: &Tx, id: UserId, role: PlatformRole) -> Result<()> {
+    row::Entity::update_many()
+        .col_expr(row::Column::Role, Expr::value(role.as_str()))
+        .filter(row::Column::Id.eq(id))
+        .exec(&tx.sql())
+        .await?;
+    Ok(())
+}
+
 /// How users are shown to others.
 pub(super) async fn display_names(tx: &Tx, ids: &[UserId]) -> Result<HashMap<UserId, String>> {
     let names = row::Entity::find()

@@ -23,7 +23,7 @@ use crate::{
 pub async fn delete(ctx: &Ctx, project: ProjectId) -> Result<()> {
     let tx = ctx.begin().await?;
     let team = store::team_of(&tx, project).await?.ok_or_else(Error::not_found)?;
-    let grant = access::require(ctx, &tx, team, Permission::WriteProject).await?;
+    let grant = access::require(ctx, &tx, team, Permission::DeleteProject).await?;
     let now = ctx.clock.now();
     if !store::delete(&tx, &grant, project, now, now + CLEANUP_AGAIN_AFTER).await? {
         return Ok(());

@@ -1,0 +1,66 @@
+//! `hivesync operator`: who may see and run the platform.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use hivesync_server::{
+    app,
+    base::{
+        actor::PlatformRole,
+        boot,
+        config::Source,
+        error::{Reason, Result},
+    },
+};
+
+/// What `hivesync operator` takes.
+#[derive(Args)]
+#[command(after_help = "Example:\n  hivesync operator grant ada@example.org")]
+pub(super) struct Operator {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Make an account that exists an operator's, from its next token on.
+    Grant {
+        /// The e-mail address of the account.
+        email: String,
+    },
+    /// Make it an ordinary account again; tokens that are out keep the role for 15 minutes at most.
+    Withdraw {
+        /// The e-mail address of the account.
+        email: String,
+    },
+}
+
+impl Operator {
+    /// Changes the role, with the server's own configuration; the server may be running.
+    pub(super) async fn run(self, source: &Source) -> ExitCode {
+        let config = match boot::configure(source) {
+            Ok(config) => config,
+            Err(faults) => return super::refuse(&faults),
+        };
+        let (email, role) = match &self.action {
+            Action::Grant { email } => (email, PlatformRole::Admin),
+            Action::Withdraw { email } => (email, PlatformRole::User),
+        };
+        let outcome: Result<()> = async {
+            let base = app::beside(config).await?;
+            app::set_role(base, email, role).await
+        }
+        .await;
+        match outcome {
+            Ok(()) => {
+                println!("Done, and recorded in the audit log.");
+                ExitCode::SUCCESS
+            }
+            Err(error) if error.reason() == Reason::NotFound => {
+                eprintln!("hivesync: there is no account with this address; have it registered first");
+                ExitCode::FAILURE
+            }
+            Err(error) => super::fail(&error),
+        }
+    }
+}
