@@ -184,6 +184,13 @@ fn check_stores(config: &Config, faults: &mut Vec<Fault>) {
             "add sslmode=verify-full (and sslrootcert for a private authority)",
         ));
     }
+    if production && config.object_store.url.contains("endpoint=http://") {
+        faults.push(Fault::new(
+            "OBJECT_STORE_URL",
+            "names an endpoint without TLS",
+            "write its endpoint with https://",
+        ));
+    }
     match config.redis_url.as_ref().map(|url| url.expose()) {
         None if !config.allow_embedded_stores => faults.push(Fault::new(
             "REDIS_URL",
@@ -267,6 +274,7 @@ mod tests {
             ("REDIS_URL", "redis://app:s3cr3tpassword@keys"),
             ("REDIS_URL", "rediss://keys"),
             ("REDIS_URL", "rediss://app@keys"),
+            ("OBJECT_STORE_URL", "s3://bucket?endpoint=http://store&region=x"),
             ("LISTEN_ADDR", "everywhere"),
         ] {
             let faults = faulty("production", &[(name, value)]);
