@@ -4,6 +4,7 @@ use futures::StreamExt as _;
 use hivesync::{
     notifications::{NotificationEvent, NotificationKind, StartAt},
     page::PageRequest,
+    previews::{MemorySource, PublishOptions},
     teams::TeamRole,
 };
 use hivesync_tests::{on_each_backend, repository::Repository, world::World};
@@ -12,7 +13,8 @@ on_each_backend!(
     the_path_is_told_live,
     a_stream_resumes_after_its_cursor,
     reading_is_remembered,
-    each_user_is_told_their_own
+    each_user_is_told_their_own,
+    whoever_is_to_open_a_preview_is_told
 );
 
 async fn next(stream: &mut hivesync::notifications::NotificationStream) -> (u64, NotificationKind) {
@@ -79,4 +81,17 @@ async fn each_user_is_told_their_own(world: World) {
     ada.told(NotificationKind::RepositorySynced, None).await;
     let after = eve.client.notifications().list(false, PageRequest::first()).await.unwrap().page.items.len();
     assert_eq!(before, after);
+}
+
+async fn whoever_is_to_open_a_preview_is_told(world: World) {
+    let (ada, bob) = (world.user("ada").await, world.user("bob").await);
+    let team = ada.client.teams().create("Engines").await.unwrap();
+    world.enlist(&ada, team.id, &bob, TeamRole::Guest).await;
+    let project = ada.client.projects().create(team.id, "site", None).await.unwrap();
+    let device_id = Some(bob.client.auth().account().await.unwrap().device_id);
+    let source: MemorySource = [("index.html", "for bob")].into_iter().collect();
+    let options = PublishOptions { device_id, ..PublishOptions::default() };
+    ada.client.previews().publish(project.id, &source, &options, &|_| {}).await.unwrap();
+    bob.told(NotificationKind::PreviewReady, None).await;
+    ada.told(NotificationKind::PreviewReady, None).await;
 }

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     base::{ctx::Ctx, db::Tx, error::Result, outbox::Handler},
     domain::{
-        auth::{DeviceAdded, RefreshReused},
+        auth::{self, DeviceAdded, RefreshReused},
         previews::{PreviewFailed, PreviewReady},
         projects::{RepositorySyncFailed, RepositorySynced},
         teams::{self, MemberInvited, MemberJoined},
@@ -119,14 +119,18 @@ impl Handler<RepositorySyncFailed> for Notify {
 #[async_trait]
 impl Handler<PreviewReady> for Notify {
     async fn handle(&self, ctx: &Ctx, tx: &Tx, event: PreviewReady) -> Result<()> {
+        let opener = match event.device {
+            Some(device) => auth::find_device(tx, device).await?.map(|device| device.user),
+            None => None,
+        };
         let news = News {
             kind: Kind::PreviewReady,
-            text: "A preview of yours can be opened.".to_owned(),
+            text: "A preview for you can be opened.".to_owned(),
             team: Some(event.team),
             project: Some(event.project),
             subject: Some(event.preview.0),
         };
-        tell(ctx, tx, [event.publisher], &news).await
+        tell(ctx, tx, opener.into_iter().chain([event.publisher]), &news).await
     }
 }
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Preview;
 use crate::base::{
-    ids::{PreviewId, ProjectId, TeamId, UserId},
+    ids::{DeviceId, PreviewId, ProjectId, TeamId, UserId},
     outbox::Event,
 };
 
@@ -19,6 +19,8 @@ pub struct PreviewReady {
     pub team: TeamId,
     /// Who published it.
     pub publisher: UserId,
+    /// The only device that can open it; none if every device of the publisher can.
+    pub device: Option<DeviceId>,
 }
 
 impl Event for PreviewReady {
@@ -32,6 +34,7 @@ impl From<&Preview> for PreviewReady {
             project: preview.project,
             team: preview.team,
             publisher: preview.publisher,
+            device: preview.device,
         }
     }
 }
