@@ -41,6 +41,7 @@ use crate::{
     },
 };
 
+const ADMIN: u128 = 0xad;
 const MEMBER: u128 = 1;
 const GUEST: u128 = 2;
 const STRANGER: u128 = 3;
@@ -54,6 +55,7 @@ struct OneTeam;
 impl Memberships for OneTeam {
     async fn role_of(&self, _: &Ctx, _: &Tx, team: TeamId, user: UserId) -> Result<Option<TeamRole>> {
         Ok(match user.0.as_u128() {
+            ADMIN if team == TEAM => Some(TeamRole::Admin),
             MEMBER if team == TEAM => Some(TeamRole::Member),
             GUEST if team == TEAM => Some(TeamRole::Guest),
             _ => None,
@@ -272,8 +274,9 @@ async fn a_deleted_project_is_gone_and_its_name_is_free() {
     let member = world.user(MEMBER);
     let project = created(&world).await;
     let job = ops::sync(&member, project.id, Uuid::from_u128(1)).await.unwrap();
-    ops::delete(&member, project.id).await.unwrap();
-    ops::delete(&member, project.id).await.unwrap();
+    ops::delete(&world.user(ADMIN), project.id).await.unwrap();
+    ops::delete(&world.user(ADMIN), project.id).await.unwrap();
+    assert_eq!(reason(ops::delete(&member, project.id).await), Reason::PermissionDenied);
     assert_eq!(reason(ops::delete(&world.user(STRANGER), project.id).await), Reason::NotFound);
     assert_eq!(reason(ops::get(&member, project.id).await), Reason::NotFound);
     assert_eq!(reason(ops::create(&member, command("Website", 100)).await), Reason::NotFound);
@@ -317,7 +320,7 @@ async fn a_mirror_whose_removal_was_given_up_is_removed_later() {
     let ctx = world.system();
     let project = created(&world).await;
     ops::sweep(&ctx).await.unwrap();
-    ops::delete(&world.user(MEMBER), project.id).await.unwrap();
+    ops::delete(&world.user(ADMIN), project.id).await.unwrap();
     for _ in 0..2 {
         let cleanup = waiting_cleanup(&world, &project).await.unwrap();
         world.execute("UPDATE jobs SET state = 5 WHERE kind = 3").await;
