@@ -82,6 +82,11 @@ fn memory(entries_max: usize) -> (Kv, StoppedClock) {
 
 const MINUTE: Duration = Duration::from_secs(60);
 
+/// The next hint, unless none comes within two seconds.
+async fn heard(receiver: &mut tokio::sync::broadcast::Receiver<bytes::Bytes>) -> Option<bytes::Bytes> {
+    tokio::time::timeout(Duration::from_secs(2), receiver.recv()).await.ok()?.ok()
+}
+
 async fn keeps_the_promises_of_a_store(kv: Kv) {
     assert_eq!(kv.get("a").await.unwrap(), None);
     kv.put("a", "1", MINUTE).await.unwrap();
@@ -104,14 +109,20 @@ async fn keeps_the_promises_of_a_store(kv: Kv) {
     kv.publish("other", "not for us").await.unwrap();
     kv.publish("hints", "again").await.unwrap();
     for receiver in [&mut first, &mut second] {
-        assert_eq!(receiver.recv().await.unwrap(), "hello");
-        assert_eq!(receiver.recv().await.unwrap(), "again");
+        assert_eq!(heard(receiver).await.unwrap(), "hello");
+        assert_eq!(heard(receiver).await.unwrap(), "again");
     }
     drop((first, second));
     kv.publish("hints", "nobody listens").await.unwrap();
     let mut third = kv.subscribe("hints").await.unwrap();
-    kv.publish("hints", "back").await.unwrap();
-    while third.recv().await.unwrap() != "back" {}
+    // A hint may be lost while a connection is made anew; a later one arrives.
+    for attempt in 0.. {
+        assert!(attempt < 20, "no hint arrives any more");
+        kv.publish("hints", "back").await.unwrap();
+        if heard(&mut third).await.is_some_and(|hint| hint == "back") {
+            break;
+        }
+    }
 
     kv.ping().await.unwrap();
     assert_eq!(kv.put("", "x", MINUTE).await, Err(Error::OverLimit("a key")));
