@@ -128,7 +128,7 @@ async fn bare() -> SocketAddr {
         .initial_stream_window_size(4 * 1024 * 1024)
         .max_concurrent_streams(256)
         .add_service(UserServiceServer::new(Bare))
-        .serve_with_incoming(tokio_stream::wrappers::TcpListenerStream::new(socket));
+        .serve_with_incoming(tonic::transport::server::TcpIncoming::from(socket).with_nodelay(Some(true)));
     #[allow(clippy::disallowed_methods, reason = "the peer is not ours to supervise")]
     tokio::spawn(server);
     address
