@@ -83,7 +83,7 @@ fn memory(entries_max: usize) -> (Kv, StoppedClock) {
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// The next hint, unless none comes within two seconds.
-async fn heard(receiver: &mut tokio::sync::broadcast::Receiver<bytes::Bytes>) -> Option<bytes::Bytes> {
+async fn heard(receiver: &mut broadcast::Receiver<Bytes>) -> Option<Bytes> {
     tokio::time::timeout(Duration::from_secs(2), receiver.recv()).await.ok()?.ok()
 }
 
