@@ -2,6 +2,9 @@
 
 use std::{fmt, net::IpAddr, ops::Deref, sync::Arc, time::Duration};
 
+use http::HeaderValue;
+use uuid::fmt::Simple;
+
 use super::{
     actor::{Actor, User},
     blob::Blobs,
@@ -154,35 +157,52 @@ impl Deref for Ctx {
     }
 }
 
-/// Names one call in every log line, answer and audit entry that belongs to it.
+/// Names one call in every log line, answer and audit entry that belongs to it. Kept as the header that every
+/// answer carries, so that a call makes it once.
 #[derive(Clone, PartialEq, Eq)]
-pub struct CorrelationId(Arc<str>);
+pub struct CorrelationId(HeaderValue);
 
 impl CorrelationId {
+    /// Each is seen once, so header compression must not fill its table with them; a sensitive value stays
+    /// out of it (RFC 7541, 7.1.3).
+    fn new(mut value: HeaderValue) -> Self {
+        value.set_sensitive(true);
+        Self(value)
+    }
+
     /// A new one.
     ///
     /// # Errors
     /// `INTERNAL` if the system has no random bytes.
     pub fn generate(base: &Base) -> Result<Self> {
-        Ok(Self(base.entropy.uuid(base.clock.now())?.simple().to_string().into()))
+        let id = base.entropy.uuid(base.clock.now())?.simple();
+        let value = HeaderValue::from_str(id.encode_lower(&mut [0; Simple::LENGTH]));
+        value.map(Self::new).map_err(Error::internal)
     }
 
     /// For a call that cannot even be named, because the system has no random bytes.
     #[must_use]
     pub fn unknown() -> Self {
-        Self("unknown".into())
+        Self::new(HeaderValue::from_static("unknown"))
     }
 
     /// Accepts one from a trusted peer: 8 to 64 of `A-Z a-z 0-9 - _`.
     #[must_use]
     pub fn accept(text: &str) -> Option<Self> {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-        ((8..=64).contains(&text.len()) && text.bytes().all(allowed)).then(|| Self(text.into()))
+        let fits = (8..=64).contains(&text.len()) && text.bytes().all(allowed);
+        HeaderValue::from_str(text).ok().filter(|_| fits).map(Self::new)
     }
 
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
+        self.0.to_str().unwrap_or_default()
+    }
+
+    /// The header's value.
+    #[must_use]
+    pub const fn header(&self) -> &HeaderValue {
         &self.0
     }
 }
@@ -190,18 +210,18 @@ impl CorrelationId {
 impl Deref for CorrelationId {
     type Target = str;
     fn deref(&self) -> &str {
-        &self.0
+        self.as_str()
     }
 }
 
 impl fmt::Debug for CorrelationId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
+        formatter.write_str(self.as_str())
     }
 }
 
 impl fmt::Display for CorrelationId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
+        formatter.write_str(self.as_str())
     }
 }

@@ -86,8 +86,8 @@ pub fn validate<M: Validate>(message: &M) -> Result<()> {
     })
 }
 
-fn open<M: Validate>(request: Request<M>) -> Result<(Ctx, M), Status> {
-    let ctx = context(&request)?;
+fn open<M: Validate>(mut request: Request<M>) -> Result<(Ctx, M), Status> {
+    let ctx = request.extensions_mut().remove::<Ctx>().ok_or_else(status::without_context)?;
     let message = request.into_inner();
     validate(&message).map_err(|error| refuse(&ctx, &error))?;
     Ok((ctx, message))

@@ -1,7 +1,7 @@
 //! The last word on every answer: the correlation ID is on it, and what the framework said about a bad
 //! message or an unknown method is said in our own words.
 
-use http::{HeaderValue, Response};
+use http::Response;
 use tonic::{Code, Status, body::Body};
 
 use crate::base::{
@@ -27,9 +27,7 @@ pub fn finish(response: Response<Body>, correlation: &CorrelationId) -> Response
         return refusal(&translate(&status), correlation);
     }
     let mut response = response;
-    if let Ok(value) = HeaderValue::from_str(correlation.as_str()) {
-        response.headers_mut().insert(CORRELATION_ID, value);
-    }
+    response.headers_mut().insert(CORRELATION_ID, correlation.header().clone());
     response
 }
 

@@ -80,8 +80,8 @@ impl Edge {
     #[must_use]
     pub fn gate<S>(&self, listener: Listener, services: S) -> Gate<S> {
         let served = policy::TABLE.iter().filter(|row| listener.serves(row.audience));
-        let routes = served.map(|row| (row.route, Arc::new(Route::new(row)))).collect();
-        Gate { edge: self.clone(), routes: Arc::new(routes), services }
+        let routes = served.map(|row| (row.route, Route::new(row))).collect();
+        Gate { stages: Arc::new(Stages { edge: self.clone(), routes }), services }
     }
 
     fn correlation(&self, peer: Option<SocketAddr>, headers: &HeaderMap) -> Result<CorrelationId> {
@@ -123,6 +123,36 @@ impl Edge {
         ctx.call.proven_key = self.authenticator.prove(&ctx, row, parts).await?.map(Arc::new);
         Ok(ctx)
     }
+
+    /// Calls the service: at most so many at a time, at most until the deadline, and without a panic that
+    /// leaves the call unanswered.
+    async fn call<S>(
+        &self,
+        mut services: S,
+        route: &Route,
+        ctx: &Ctx,
+        request: Request<Body>,
+    ) -> Response<Body>
+    where
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    {
+        let correlation = &ctx.call.correlation;
+        let _place = match self.shed.enter(ctx.call.address) {
+            Ok(place) => place,
+            Err(error) => return answer::refusal(&error, correlation),
+        };
+        let service = AssertUnwindSafe(services.call(request)).catch_unwind();
+        // Of a stream, the deadline is for its beginning: a client that keeps its message to itself must not
+        // keep its place as well.
+        match tokio::time::timeout(ctx.call.deadline, service).await {
+            // Most streams end by themselves when the server stops; those that do not must not hold it up.
+            Ok(Ok(Ok(response))) if route.row.streaming => until(ctx.tasks.stopping(), response),
+            Ok(Ok(Ok(response))) => response,
+            Ok(Ok(Err(never))) => match never {},
+            Ok(Err(_)) => answer::refusal(&Error::internal("a service panicked"), correlation),
+            Err(_) => answer::refusal(&Error::new(Reason::DeadlineExceeded), correlation),
+        }
+    }
 }
 
 /// An RPC that the listener serves, with its counters at hand.
@@ -152,11 +182,17 @@ impl Route {
     }
 }
 
+/// What all calls of one listener share. It stands behind one reference count, since every call takes a
+/// share, and processors that count on the same line wait for each other.
+struct Stages {
+    edge: Edge,
+    routes: HashMap<&'static str, Route>,
+}
+
 /// Stands in front of the services of one listener.
 #[derive(Clone)]
 pub struct Gate<S> {
-    edge: Edge,
-    routes: Arc<HashMap<&'static str, Arc<Route>>>,
+    stages: Arc<Stages>,
     services: S,
 }
 
@@ -166,28 +202,30 @@ where
     S::Future: Send,
 {
     /// Leads a request through every stage, in order.
-    async fn pass(mut self, request: Request<Body>) -> Response<Body> {
+    async fn pass(self, request: Request<Body>) -> Response<Body> {
+        let Self { stages, services } = self;
+        let Stages { edge, routes } = &*stages;
         let watch = Stopwatch::start();
         let (mut parts, body) = request.into_parts();
         let peer = parts.extensions.get::<Peer>().map(|peer| peer.0);
 
         // Every answer carries the ID under which the log knows the call; only a trusted proxy may set it.
-        let correlation = match self.edge.correlation(peer, &parts.headers) {
+        let correlation = match edge.correlation(peer, &parts.headers) {
             Ok(correlation) => correlation,
             Err(error) => return answer::refusal(&error, &CorrelationId::unknown()),
         };
         // Everything that counts or refuses by address counts the client, not the proxy in front of it.
-        let address = peer.map(|peer| self.edge.client_address.find(peer, &parts.headers));
+        let address = peer.map(|peer| edge.client_address.find(peer, &parts.headers));
 
         let path = parts.uri.path().trim_start_matches('/');
-        let Some(route) = self.routes.get(path).cloned() else {
+        let Some(route) = routes.get(path) else {
             return answer::refusal(&Error::new(Reason::UnknownMethod), &correlation);
         };
-        let response = match self.edge.admit(route.row, &correlation, address, &parts).await {
+        let response = match edge.admit(route.row, &correlation, address, &parts).await {
             Ok(ctx) => {
                 parts.extensions.insert(ctx.clone());
                 let request = Request::from_parts(parts, body);
-                let response = self.call(&route, &ctx, request).await;
+                let response = edge.call(services, route, &ctx, request).await;
                 // Success is recorded by the service, in its transaction; a refusal leaves none.
                 if route.row.permission.is_some() {
                     audit::record_refusal(&ctx, answer::code(&response)).await;
@@ -211,27 +249,6 @@ where
             micros = took.as_micros() as u64,
         );
         response
-    }
-
-    /// Calls the service: at most so many at a time, at most until the deadline, and without a panic that
-    /// leaves the call unanswered.
-    async fn call(&mut self, route: &Route, ctx: &Ctx, request: Request<Body>) -> Response<Body> {
-        let correlation = &ctx.call.correlation;
-        let _place = match self.edge.shed.enter(ctx.call.address) {
-            Ok(place) => place,
-            Err(error) => return answer::refusal(&error, correlation),
-        };
-        let service = AssertUnwindSafe(self.services.call(request)).catch_unwind();
-        // Of a stream, the deadline is for its beginning: a client that keeps its message to itself must not
-        // keep its place as well.
-        match tokio::time::timeout(ctx.call.deadline, service).await {
-            // Most streams end by themselves when the server stops; those that do not must not hold it up.
-            Ok(Ok(Ok(response))) if route.row.streaming => until(ctx.tasks.stopping(), response),
-            Ok(Ok(Ok(response))) => response,
-            Ok(Ok(Err(never))) => match never {},
-            Ok(Err(_)) => answer::refusal(&Error::internal("a service panicked"), correlation),
-            Err(_) => answer::refusal(&Error::new(Reason::DeadlineExceeded), correlation),
-        }
     }
 }
 
