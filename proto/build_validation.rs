@@ -123,7 +123,8 @@ impl Generator {
         Ok(if arms.is_empty() {
             String::new()
         } else {
-            format!("match &self.{} {{\n{arms}#[allow(unreachable_patterns)] _ => {{}}\n}}\n", oneof.name())
+            let unruled = "#[allow(unreachable_patterns, reason = \"every arm may have a rule\")]\n_ => {}";
+            format!("match &self.{} {{\n{arms}{unruled}\n}}\n", oneof.name())
         })
     }
 }

@@ -86,6 +86,8 @@ impl AccessToken {
 }
 
 type Outcome = Result<Arc<AccessToken>>;
+/// The right to change what is stored, in this process and among others.
+type Turn<'a> = (MutexGuard<'a, ()>, Option<Guard>);
 
 #[derive(Default)]
 struct State {
@@ -283,9 +285,13 @@ impl Session {
         Ok(attempt)
     }
 
-    /// One attempt, from the lock to the publication of its outcome.
+    /// One attempt, from the lock to the publication of its outcome. The turn lasts until then: whoever signs
+    /// in or out next must not be overtaken by what this attempt learnt of the session before.
     async fn refresh(&self) -> Outcome {
-        let outcome = self.exchange().await;
+        let (outcome, _turn) = match self.prepare().await {
+            Ok((key, turn)) => (self.exchange(&key).await, Some(turn)),
+            Err(error) => (Err(error), None),
+        };
         let mut state = self.state();
         state.attempt = None;
         match &outcome {
@@ -294,26 +300,29 @@ impl Session {
                 state.cooldown = None;
             }
             Err(error) if matches!(error.kind(), ErrorKind::SignedOut { .. }) => {
-                *state = State { ended: true, ..State::default() };
+                let ended = error.kind() == &ErrorKind::SignedOut { reason: SignedOutReason::SessionEnded };
+                *state = State { ended, ..State::default() };
             }
             Err(error) => state.cooldown = Some(Cooldown::after(state.cooldown.as_ref(), error)),
         }
         outcome
     }
 
-    async fn exchange(&self) -> Outcome {
-        let key = self.device_key().await?;
-        let _turn = self.take_turn().await?;
+    async fn prepare(&self) -> Result<(Arc<DeviceKey>, Turn<'_>)> {
+        Ok((self.device_key().await?, self.take_turn().await?))
+    }
+
+    async fn exchange(&self, key: &DeviceKey) -> Outcome {
         let Some(known) = self.state().stored.clone() else { return Err(signed_out(&self.state())) };
         let mut current = self.newest(known).await;
         let asked_at = Instant::now();
-        let mut answer = self.ask(&current, &key).await;
+        let mut answer = self.ask(&current, key).await;
         if answer.as_ref().is_err_and(is_ended) {
             // Perhaps a process that could not take the lock was faster.
             let newest = self.newest(current.clone()).await;
             if newest.generation > current.generation {
                 current = newest;
-                answer = self.ask(&current, &key).await;
+                answer = self.ask(&current, key).await;
             }
         }
         let tokens = match answer {
@@ -388,7 +397,7 @@ impl Session {
     }
 
     /// Keeps everybody else, in this process and in others, from changing what is stored.
-    async fn take_turn(&self) -> Result<(MutexGuard<'_, ()>, Option<Guard>)> {
+    async fn take_turn(&self) -> Result<Turn<'_>> {
         let turn = self.turn.lock().await;
         let guard = match &self.process_lock {
             None => None,

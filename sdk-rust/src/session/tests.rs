@@ -106,6 +106,17 @@ async fn unavailability_never_signs_out_and_is_not_hammered() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refresh_in_flight_does_not_outlive_a_sign_out() {
+    let server = FakeServer::start();
+    let client = server.expired_client(Arc::new(MemoryStore::new())).await;
+    let (users, auth) = (client.users(), client.auth());
+    let calls = join_all((0..10).map(|_| users.me()));
+    let (_, signed_out_in_order) = futures::join!(calls, auth.logout(false));
+    signed_out_in_order.unwrap();
+    assert_eq!(signed_out(me(&client).await), Some(SignedOutReason::NotSignedIn));
+}
+
+#[tokio::test(start_paused = true)]
 async fn waking_ends_the_cooldown() {
     let server = FakeServer::start();
     let client = server.expired_client(Arc::new(MemoryStore::new())).await;
