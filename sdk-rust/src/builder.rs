@@ -44,7 +44,7 @@ impl ClientBuilder {
     }
 
     /// Where the session and the device's key are kept. By default the operating system's key store if it
-    /// proves to work, else memory.
+    /// proves to work, else memory; a file under a passphrase only if it is chosen here.
     pub fn secret_store(mut self, store: Arc<dyn SecretStore>) -> Self {
         self.secret_store = Some(store);
         self

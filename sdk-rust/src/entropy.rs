@@ -15,3 +15,10 @@ pub(crate) fn fraction() -> f64 {
     // The lowest 32 bits of a version 4 UUID are random throughout (RFC 9562, 5.4).
     f64::from(low as u32) / (f64::from(u32::MAX) + 1.0)
 }
+
+/// Random bytes from the operating system; `None` if it has none.
+#[cfg(all(feature = "sealed-file", unix))]
+pub(crate) fn bytes<const N: usize>() -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).ok().map(|()| bytes)
+}

@@ -253,9 +253,9 @@ impl fmt::Display for Error {
             ErrorKind::Unavailable => {
                 f.write_str("The server cannot do this at the moment. Try again later.")
             }
-            ErrorKind::Storage { kind: StorageErrorKind::Locked } => {
-                f.write_str("The key store is locked. Unlock it and try again.")
-            }
+            ErrorKind::Storage { kind: StorageErrorKind::Locked } => f.write_str(
+                "The key store is locked. Unlock it, or give its right passphrase, and try again.",
+            ),
             ErrorKind::Storage { kind: StorageErrorKind::File } => f.write_str(
                 "A file could not be read or written. Check its path, its permissions and the free space.",
             ),

@@ -34,9 +34,14 @@ async fn exercise(store: &dyn SecretStore, first: &str, second: &str) -> Result<
     expect(store, first, Some(&longest), "what replaced it").await?;
     expect(store, second, Some(&text), "the second slot").await?;
 
+    let (one, other) = tokio::join!(store.save(first, &text), store.save(second, &longest));
+    answered("saving two slots at once", one.and(other))?;
+    expect(store, first, Some(&text), "the one of two slots that were saved at once").await?;
+    expect(store, second, Some(&longest), "the other of two slots that were saved at once").await?;
+
     answered("deleting", store.delete(first).await)?;
     expect(store, first, None, "a slot that was deleted").await?;
-    expect(store, second, Some(&text), "the slot that was not deleted").await
+    expect(store, second, Some(&longest), "the slot that was not deleted").await
 }
 
 async fn expect(
@@ -69,6 +74,14 @@ mod tests {
     #[tokio::test]
     async fn the_default_store_conforms() {
         check(default_store().await.as_ref()).await.unwrap();
+    }
+
+    #[cfg(all(feature = "sealed-file", unix))]
+    #[tokio::test]
+    async fn a_sealed_file_conforms() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("made/when/needed/sealed");
+        check(&SealedFile::new(path, "correct horse".into()).unwrap()).await.unwrap();
     }
 
     struct Forgetful;

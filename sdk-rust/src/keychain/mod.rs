@@ -1,9 +1,12 @@
-//! Where secrets are kept between runs: the operating system's key store, or nowhere.
+//! Where secrets are kept between runs: the operating system's key store, or nowhere, or a sealed file if its
+//! user wants one.
 
 pub mod conformance;
 mod memory;
 #[cfg(all(feature = "keychain", target_os = "linux"))]
 mod os;
+#[cfg(all(feature = "sealed-file", unix))]
+mod sealed_file;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -11,6 +14,8 @@ use async_trait::async_trait;
 use tokio::time::timeout;
 
 pub use self::memory::MemoryStore;
+#[cfg(all(feature = "sealed-file", unix))]
+pub use self::sealed_file::SealedFile;
 pub use crate::error::StorageErrorKind;
 use crate::{
     error::{Error, Result},

@@ -83,7 +83,9 @@ Examples:
 
 PROJECT is the id of a project or its name.
 
-Without a key store (servers, containers) nothing is ever written to disk. Set HSYNC_EMAIL and
+Without a key store (servers, containers) nothing is written to disk unless you choose it. Set
+HSYNC_SEALED_FILE to a path to stay signed in by a file that is sealed under a passphrase, which is
+asked for, or read from the file that HSYNC_SEALED_PASSPHRASE_FILE names. Or set HSYNC_EMAIL and
 HSYNC_PASSWORD instead of `hsync login`: each run then signs in by itself, as a new device, and
 signs out at its end.
 

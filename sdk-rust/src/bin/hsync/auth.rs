@@ -3,17 +3,18 @@
 use std::io::{self, Write as _};
 
 use clap::Args;
-use hivesync::{Secret, keychain};
+use hivesync::Secret;
 use serde_json::json;
 
 use crate::{
-    connection::{Connection, client},
+    connection::{Connection, client, secret_store},
     failure::{Failure, Result},
     output::Output,
 };
 
 const NO_KEY_STORE: &str = "This machine has no usable key store, and nothing is kept without one. \
-                            Set HSYNC_EMAIL and HSYNC_PASSWORD: every command then signs in by itself.";
+                            Set HSYNC_SEALED_FILE to keep the session in a file under a passphrase, or \
+                            HSYNC_EMAIL and HSYNC_PASSWORD: every command then signs in by itself.";
 
 #[derive(Args)]
 #[command(after_help = "\
@@ -38,12 +39,12 @@ pub(crate) struct LoginArguments {
 }
 
 pub(crate) async fn login(arguments: &LoginArguments, server: &str, output: Output) -> Result<()> {
-    let store = keychain::default_store().await;
+    let store = secret_store().await?;
     let persistent = store.capabilities().persistent;
     if !persistent && !arguments.register {
         return Err(Failure::Usage(format!("There is nothing to stay signed in by. {NO_KEY_STORE}")));
     }
-    let client = client(server, Some(store)).await?;
+    let client = client(server, store).await?;
     let (email, password) = tokio::task::block_in_place(|| read_credentials(arguments))?;
     if arguments.register {
         let name = arguments.name.as_deref().unwrap_or(&email);

@@ -1,16 +1,25 @@
 //! The client of one run of `hsync`.
 
 use std::sync::{Arc, Mutex, PoisonError};
+#[cfg(unix)]
+use std::{
+    fs::File,
+    io::{BufRead as _, BufReader, Read as _},
+};
 
 use futures::TryStreamExt as _;
 use hivesync::{
     Client, Secret,
-    keychain::{MemoryStore, SecretStore},
+    keychain::{self, MemoryStore, SecretStore},
     projects::Project,
 };
 use uuid::Uuid;
 
 use crate::failure::{Failure, Result};
+
+/// The longest first line of a file that holds a passphrase.
+#[cfg(unix)]
+const PASSPHRASE_BYTES_MAX: u64 = 4096;
 
 /// A client, and what is to be undone at the end.
 pub(crate) struct Connection {
@@ -27,9 +36,9 @@ impl Connection {
         let credentials = environment_credentials();
         let one_shot = credentials.is_some();
         let client = match credentials {
-            None => client(server, None).await?,
+            None => client(server, secret_store().await?).await?,
             Some((email, password)) => {
-                let client = client(server, Some(Arc::new(MemoryStore::new()))).await?;
+                let client = client(server, Arc::new(MemoryStore::new())).await?;
                 client.auth().login(&email, &password).await?;
                 client
             }
@@ -91,23 +100,44 @@ impl Connection {
     }
 }
 
-/// A client of `server`; by default with the key store of this machine.
-pub(crate) async fn client(server: &str, store: Option<Arc<dyn SecretStore>>) -> Result<Client> {
+/// A client of `server` that keeps its session in `store`.
+pub(crate) async fn client(server: &str, store: Arc<dyn SecretStore>) -> Result<Client> {
     let builder = Client::builder(server)
+        .secret_store(store)
         .device_name(format!("hsync on {}", std::env::consts::OS))
         .user_agent(concat!("hsync/", env!("CARGO_PKG_VERSION")));
-    let builder = match store {
-        Some(store) => builder.secret_store(store),
-        None => builder,
-    };
     Ok(builder.build().await?)
+}
+
+/// Where sessions are kept between runs: in the sealed file that HSYNC_SEALED_FILE names, else in the key
+/// store of this machine.
+pub(crate) async fn secret_store() -> Result<Arc<dyn SecretStore>> {
+    #[cfg(unix)]
+    if let Some(file) = setting("HSYNC_SEALED_FILE") {
+        return Ok(Arc::new(keychain::SealedFile::new(file, passphrase()?)?));
+    }
+    Ok(keychain::default_store().await)
+}
+
+/// The passphrase of the sealed file: the first line of the file that HSYNC_SEALED_PASSPHRASE_FILE names, else
+/// asked for on the terminal.
+#[cfg(unix)]
+fn passphrase() -> Result<Secret> {
+    let Some(file) = setting("HSYNC_SEALED_PASSPHRASE_FILE") else {
+        return Ok(Secret::new(rpassword::prompt_password("Passphrase of the sealed file: ")?));
+    };
+    let mut line = String::new();
+    BufReader::new(File::open(file)?.take(PASSPHRASE_BYTES_MAX)).read_line(&mut line)?;
+    Ok(Secret::new(line.trim_end_matches(['\r', '\n'])))
 }
 
 /// Credentials that a machine without a key store gives to each run. Not arguments: those are shown to
 /// every user of the machine.
-#[allow(clippy::disallowed_methods, reason = "a password on the command line would be readable by everybody")]
 pub(crate) fn environment_credentials() -> Option<(String, Secret)> {
-    let email = std::env::var("HSYNC_EMAIL").ok()?;
-    let password = std::env::var("HSYNC_PASSWORD").ok()?;
-    Some((email, Secret::new(password)))
+    Some((setting("HSYNC_EMAIL")?, Secret::new(setting("HSYNC_PASSWORD")?)))
+}
+
+#[allow(clippy::disallowed_methods, reason = "this is where hsync reads its environment")]
+fn setting(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
