@@ -6,7 +6,7 @@ use hivesync_proto::v1::worker_service_client::WorkerServiceClient;
 use tokio::sync::watch;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 
-use crate::worker::WorkerError;
+use crate::error::WorkerError;
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 

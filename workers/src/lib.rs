@@ -6,6 +6,7 @@ mod backoff;
 mod clock;
 mod connection;
 mod entropy;
+mod error;
 mod executor;
 pub mod git;
 mod identity;
@@ -17,4 +18,5 @@ mod session;
 mod task;
 mod worker;
 
-pub use worker::{Worker, WorkerConfig, WorkerError};
+pub use error::WorkerError;
+pub use worker::{Worker, WorkerConfig};

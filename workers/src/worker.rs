@@ -1,19 +1,16 @@
 //! A worker as a whole: put together from its configuration, run until it is told to leave.
 
-use std::{future::Future, io, os::unix::fs::DirBuilderExt as _, path::PathBuf, sync::Arc, time::Duration};
+use std::{future::Future, os::unix::fs::DirBuilderExt as _, path::PathBuf, sync::Arc, time::Duration};
 
 use hivesync_proto::{repository_url::UrlPolicy, v1::JobKind, worker_proof::is_worker_id};
 use secrecy::{ExposeSecret as _, SecretSlice};
-use thiserror::Error;
 use tokio::{sync::watch, time::timeout};
 
 use crate::{
     connection::Connection,
+    error::WorkerError,
     executor::{Executor, Surroundings},
-    git::{
-        mirror::Mirror,
-        version::{self, GitError},
-    },
+    git::{mirror::Mirror, version},
     identity::Identity,
     report::Reporter,
     sandbox::WorkDir,
@@ -58,35 +55,6 @@ pub struct WorkerConfig {
     pub tls_root: Option<Vec<u8>>,
     /// How long running jobs may go on after the worker was told to leave.
     pub drain_limit: Duration,
-}
-
-/// Why a worker cannot run.
-#[derive(Debug, Error)]
-pub enum WorkerError {
-    /// The server's address is none.
-    #[error("the server's address must be like http://host:port or https://host:port")]
-    ServerUrl,
-    /// The certificate cannot be used.
-    #[error("the certificate to trust is not a usable PEM certificate")]
-    TlsRoot,
-    /// The secret is too short.
-    #[error("the shared secret must have at least 32 bytes")]
-    SharedSecret,
-    /// The name cannot be used.
-    #[error("the worker's name must be 1 to 64 of a-z 0-9 . _ - and begin with a letter or digit")]
-    WorkerId,
-    /// The number of slots cannot be used.
-    #[error("there must be 1 to 256 slots and at least one kind of job")]
-    Slots,
-    /// Downloads cannot be made.
-    #[error("the HTTP client cannot be made")]
-    Http(#[source] reqwest::Error),
-    /// Mirrors cannot be made.
-    #[error(transparent)]
-    Git(#[from] GitError),
-    /// The data directory cannot be used.
-    #[error("the data directory cannot be used: {0}")]
-    DataDir(#[from] io::Error),
 }
 
 /// A worker that is ready to run.

@@ -1,20 +1,15 @@
-//! Sessions whose access tokens are refused although they have not expired.
+//! How a server hears of sessions that ended, so that it refuses their access tokens.
 //!
 //! The row of a session says whether it was ended. Each server keeps the ends of the recent past in memory:
 //! its own at once, those of others when a wake-up says so, and at least once a second. So a token is
 //! useless within a second of its session's end, and verifying one asks nobody.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, PoisonError, RwLock},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use uuid::Uuid;
 
 use super::{access_tokens::AccessTokens, store};
 use crate::base::{
-    clock::Timestamp,
     ctx::{Base, Ctx},
     error::Result,
     ids::SessionId,
@@ -29,36 +24,6 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const COMMIT_MAX: Duration = Duration::from_secs(60);
 /// Rows that are read at a time.
 const BATCH: u64 = 10_000;
-
-/// The sessions that ended while a token of theirs may live.
-pub struct Revocations {
-    /// When each session may be forgotten.
-    sessions: RwLock<HashMap<SessionId, Timestamp>>,
-    token_life: Duration,
-}
-
-impl Revocations {
-    pub(super) fn new(token_life: Duration) -> Self {
-        Self { sessions: RwLock::default(), token_life }
-    }
-
-    /// Whether `session` was ended.
-    pub(super) fn holds(&self, session: SessionId) -> bool {
-        self.sessions.read().unwrap_or_else(PoisonError::into_inner).contains_key(&session)
-    }
-
-    /// From now on, refuses the tokens of `sessions`, which were ended at `now` or before.
-    pub(super) fn add(&self, sessions: &[SessionId], now: Timestamp) {
-        if sessions.is_empty() {
-            return;
-        }
-        let mut held = self.sessions.write().unwrap_or_else(PoisonError::into_inner);
-        held.retain(|_, forget_at| *forget_at > now);
-        for session in sessions {
-            held.entry(*session).or_insert(now + self.token_life);
-        }
-    }
-}
 
 /// Keeps the revocations of this server up to date, for ever.
 ///

@@ -3,6 +3,7 @@
 
 mod cache;
 mod keyring;
+mod revocations;
 #[cfg(test)]
 mod tests;
 
@@ -12,7 +13,6 @@ use jsonwebtoken::Header;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::revocations::Revocations;
 use crate::base::{
     actor::{PlatformRole, User},
     clock::Timestamp,
@@ -24,6 +24,7 @@ use crate::base::{
 };
 use cache::{Cache, Verified};
 use keyring::Keyring;
+use revocations::Revocations;
 
 /// The value of the header member `typ` (RFC 9068, 2.1).
 const TYPE: &str = "at+jwt";
