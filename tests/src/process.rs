@@ -107,6 +107,16 @@ impl Installation {
         answer.text().await.expect("metrics are text")
     }
 
+    /// Resident memory of the server.
+    #[must_use]
+    pub fn server_memory_bytes(&self) -> u64 {
+        const KIB: u64 = 1024;
+        let process = self.server.running.as_ref().expect("the server runs").id();
+        let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("proc(5)");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("proc(5) says VmRSS");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * KIB
+    }
+
     /// A new user with a desktop client.
     pub async fn user(&self, name: &str) -> Actor {
         Actor::join(self.client("desktop", Platform::Desktop).await, name).await

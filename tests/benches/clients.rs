@@ -1,0 +1,207 @@
+//! What clients see: the client library beside a bare tonic client, one refresh for a thousand calls, how soon
+//! a notification arrives, and what an idle stream costs the server.
+//!
+//! `cargo bench -p hivesync-tests --bench clients`, after `cargo build --release --workspace`: the memory of
+//! streams is that of the real server, as a process.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a benchmark talks to its user, fails by panicking, and is no part of the server"
+)]
+
+use std::time::Duration;
+
+use futures::{StreamExt as _, future::join_all, stream};
+use hivesync::{
+    notifications::{NotificationEvent, StartAt},
+    teams::TeamRole,
+};
+use hivesync_proto::v1::{
+    self as pb, notification_service_client::NotificationServiceClient,
+    user_service_client::UserServiceClient,
+};
+use hivesync_server::base::clock::Stopwatch;
+use hivesync_tests::{
+    backend::Backend,
+    caller::Caller,
+    process::Installation,
+    wire::{Wire, set},
+    world::World,
+};
+use tonic::{Request, Streaming, metadata::AsciiMetadataValue, transport::Channel};
+
+const ROUNDS: usize = 7;
+const CALLS: usize = 4_000;
+const CALLERS: usize = 1_000;
+const TOLD: usize = 500;
+const STREAMS: usize = 1_000;
+/// Streams of one user; the server takes no more than 16.
+const STREAMS_A_USER: usize = 10;
+
+#[tokio::main]
+async fn main() {
+    // `cargo test` runs benchmarks once, to see that they work; these take minutes.
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return;
+    }
+    overhead().await;
+    single_flight().await;
+    for backend in [Backend::Embedded, Backend::Production] {
+        if backend.available() {
+            notifications(backend).await;
+        }
+    }
+    idle_streams().await;
+}
+
+/// The same RPC by the client library and by the generated client alone, in turns.
+async fn overhead() {
+    let world = World::without_worker(Backend::Embedded, &[]).await;
+    let ada = world.user("ada").await;
+    let token = world.caller("bob").await.tokens.access_token;
+    let bare = UserServiceClient::new(world.wire().await.channel);
+
+    println!(
+        "GetMe, {CALLS} calls a round, median of {ROUNDS} rounds; client and server share the machine\n"
+    );
+    println!(
+        "| in flight | bare tonic, calls/s | client library, calls/s | time of a call, ratio |\n|---|---|---|---|"
+    );
+    for in_flight in [1, 64] {
+        let (mut bares, mut ours) = (Vec::new(), Vec::new());
+        for round in 0..=ROUNDS {
+            let bare = seconds(in_flight, || call_bare(bare.clone(), &token)).await;
+            let our = seconds(in_flight, || async { drop(ada.client.users().me().await.unwrap()) }).await;
+            // The first round warms up.
+            if round > 0 {
+                bares.push(bare);
+                ours.push(our);
+            }
+        }
+        let (bare, our) = (median(&mut bares), median(&mut ours));
+        let rate = |seconds: f64| CALLS as f64 / seconds;
+        println!("| {in_flight} | {:.0} | {:.0} | {:.3} |", rate(bare), rate(our), our / bare);
+    }
+}
+
+async fn call_bare(mut client: UserServiceClient<Channel>, token: &str) {
+    let mut request = Request::new(pb::GetMeRequest {});
+    request.set_timeout(Duration::from_secs(15));
+    let mut bearer = AsciiMetadataValue::try_from(format!("Bearer {token}")).unwrap();
+    bearer.set_sensitive(true);
+    request.metadata_mut().insert("authorization", bearer);
+    client.get_me(request).await.unwrap();
+}
+
+/// How long all calls take, so many at a time.
+async fn seconds<F: Future<Output = ()>>(in_flight: usize, call: impl FnMut() -> F) -> f64 {
+    let watch = Stopwatch::start();
+    stream::repeat_with(call).take(CALLS).buffer_unordered(in_flight).for_each(|()| async {}).await;
+    watch.elapsed().as_secs_f64()
+}
+
+/// Calls that find, all at once, that the server takes their token no more.
+async fn single_flight() {
+    let world = World::without_worker(Backend::Embedded, &[]).await;
+    let ada = world.user("ada").await;
+    let session = ada.client.auth().account().await.unwrap().session_id;
+    let refreshed = refreshes(&world).await;
+    world.advance(Duration::from_secs(20 * 60));
+    let users = ada.client.users();
+    let watch = Stopwatch::start();
+    for outcome in join_all((0..CALLERS).map(|_| users.me())).await {
+        outcome.unwrap();
+    }
+    let took = watch.elapsed();
+    assert_eq!(session, ada.client.auth().account().await.unwrap().session_id, "the session went on");
+    let refreshes = refreshes(&world).await - refreshed;
+    println!(
+        "\n{CALLERS} concurrent calls on an expired token: {refreshes} refresh, {:.0} ms in all",
+        took.as_secs_f64() * 1e3
+    );
+}
+
+/// How many refreshes the servers of this process have served.
+async fn refreshes(world: &World) -> u64 {
+    let url = format!("http://{}/metrics", world.app().addresses.metrics);
+    let metrics = reqwest::get(url).await.unwrap().text().await.unwrap();
+    let counts = metrics.lines().filter(|line| line.starts_with("hivesync_rpc_total"));
+    let counts = counts.filter(|line| line.contains("AuthService/Refresh\"") && line.contains("\"Ok\""));
+    counts.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
+}
+
+/// From the moment that a notification is written until its user's stream has it.
+async fn notifications(backend: Backend) {
+    let world = World::without_worker(backend, &[]).await;
+    let (ada, bob) = (world.user("ada").await, world.user("bob").await);
+    let mut stream = bob.client.notifications().follow(StartAt::Now);
+    assert!(matches!(stream.next().await, Some(Ok(NotificationEvent::Connected))));
+    let (mut whole, mut emitted) = (Vec::new(), Vec::new());
+    for round in 0..TOLD {
+        let team = ada.client.teams().create(&format!("team {round}")).await.unwrap();
+        let begun = Stopwatch::start();
+        ada.client.teams().invite(team.id, &bob.email, TeamRole::Guest).await.unwrap();
+        let told = loop {
+            if let NotificationEvent::Notification(told) = stream.next().await.unwrap().unwrap() {
+                break told;
+            }
+        };
+        whole.push(begun.elapsed().as_secs_f64() * 1e3);
+        let emitted_at = (told.created_at.unix_timestamp_nanos() / 1_000) as i64;
+        emitted.push((world.app().base().clock.now().as_micros() - emitted_at) as f64 / 1e3);
+    }
+    let quantiles = |from: &str, times: &mut Vec<f64>| {
+        times.sort_by(f64::total_cmp);
+        let [p50, p99] = [50, 99].map(|per_cent| times[times.len() * per_cent / 100]);
+        println!(
+            "{backend:?}: a notification is received {from} after p50 {p50:.2} ms, p99 {p99:.2} ms ({TOLD})"
+        );
+    };
+    println!();
+    quantiles("from the call that causes it", &mut whole);
+    quantiles("from its emission", &mut emitted);
+}
+
+/// Resident memory of the server before and after streams are opened.
+async fn idle_streams() {
+    let installation = Installation::start(Backend::Embedded).await;
+    let mut users = Vec::new();
+    for user in 0..STREAMS / STREAMS_A_USER {
+        users.push(Caller::join(installation.wire().await, &format!("user-{user}")).await);
+    }
+    println!();
+    for own_connections in [false, true] {
+        let before = installation.server_memory_bytes();
+        let mut held = Vec::new();
+        for user in &users {
+            for _ in 0..STREAMS_A_USER {
+                let wire = if own_connections { installation.wire().await } else { user.wire.clone() };
+                held.push(open_stream(wire, &user.tokens.access_token).await);
+            }
+        }
+        let each = installation.server_memory_bytes().saturating_sub(before) as f64 / STREAMS as f64;
+        let connections = if own_connections { STREAMS } else { users.len() };
+        println!(
+            "{STREAMS} idle streams on {connections} connections: {:.1} KiB of the server's memory each",
+            each / 1024.0
+        );
+    }
+}
+
+/// Opens a stream of notifications and waits until it stands.
+async fn open_stream(wire: Wire, token: &str) -> Streaming<pb::StreamNotificationsResponse> {
+    let mut request = Request::new(pb::StreamNotificationsRequest::default());
+    set(&mut request, "authorization", &format!("Bearer {token}"));
+    let opened = NotificationServiceClient::new(wire.channel).stream_notifications(request).await;
+    let mut stream = opened.unwrap().into_inner();
+    stream.message().await.unwrap().expect("a stream begins with a message");
+    stream
+}
+
+fn median(times: &mut [f64]) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
+}
