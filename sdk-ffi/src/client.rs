@@ -5,9 +5,10 @@ use std::sync::Arc;
 use hivesync::keychain::MemoryStore;
 
 use crate::{
+    cancel::CancelHandle,
     credentials::Credentials,
     error::HiveSyncError,
-    preview::{OpenPreview, Platform, PreviewToken},
+    platform::Platform,
     runtime::run,
     secret_store::{ForeignStore, SecretStore, StoreCapabilities},
 };
@@ -53,7 +54,7 @@ impl HiveSync {
     #[uniffi::constructor]
     pub async fn in_memory(options: ClientOptions) -> Result<Arc<Self>, HiveSyncError> {
         let builder = options.builder().secret_store(Arc::new(MemoryStore::new()));
-        run(async move { builder.build().await.map(Self).map(Arc::new) }).await
+        run(None, async move { builder.build().await.map(Self).map(Arc::new) }).await
     }
 
     /// Makes a client that keeps its session and the device's key in `store`. Nothing is sent before its
@@ -65,54 +66,67 @@ impl HiveSync {
         capabilities: StoreCapabilities,
     ) -> Result<Arc<Self>, HiveSyncError> {
         let builder = options.builder().secret_store(Arc::new(ForeignStore { store, capabilities }));
-        run(async move { builder.build().await.map(Self).map(Arc::new) }).await
+        run(None, async move { builder.build().await.map(Self).map(Arc::new) }).await
     }
 
     /// Creates an account. The answer does not tell whether the address had one already.
+    #[uniffi::method(default(cancel = None))]
     pub async fn register(
         &self,
         credentials: Arc<Credentials>,
         display_name: String,
+        cancel: Option<Arc<CancelHandle>>,
     ) -> Result<(), HiveSyncError> {
         let (auth, (email, password)) = (self.0.auth(), credentials.take()?);
-        run(async move { auth.register(&email, &password, &display_name).await }).await
+        run(cancel, async move { auth.register(&email, &password, &display_name).await }).await
     }
 
     /// Signs in, in place of whoever was signed in with this client.
-    pub async fn sign_in(&self, credentials: Arc<Credentials>) -> Result<Account, HiveSyncError> {
+    #[uniffi::method(default(cancel = None))]
+    pub async fn sign_in(
+        &self,
+        credentials: Arc<Credentials>,
+        cancel: Option<Arc<CancelHandle>>,
+    ) -> Result<Account, HiveSyncError> {
         let (auth, (email, password)) = (self.0.auth(), credentials.take()?);
-        run(async move { auth.login(&email, &password).await.map(Account::from) }).await
+        run(cancel, async move { auth.login(&email, &password).await.map(Account::from) }).await
     }
 
     /// Who is signed in, as this client knows it: nothing is asked of the server. Fails with `SignedOut`
     /// if nobody is.
     pub async fn account(&self) -> Result<Account, HiveSyncError> {
         let auth = self.0.auth();
-        run(async move { auth.account().await.map(Account::from) }).await
+        run(None, async move { auth.account().await.map(Account::from) }).await
     }
 
     /// Signs out; `everywhere` ends the user's sessions on other devices too. This client forgets the
     /// session even if the server cannot be told.
-    pub async fn sign_out(&self, everywhere: bool) -> Result<(), HiveSyncError> {
+    #[uniffi::method(default(everywhere = false, cancel = None))]
+    pub async fn sign_out(
+        &self,
+        everywhere: bool,
+        cancel: Option<Arc<CancelHandle>>,
+    ) -> Result<(), HiveSyncError> {
         let auth = self.0.auth();
-        run(async move { auth.logout(everywhere).await }).await
+        run(cancel, async move { auth.logout(everywhere).await }).await
     }
 
     /// To be called when the machine woke up, came to the foreground, unlocked its key store or changed
     /// its network.
     pub async fn wake(&self) -> Result<(), HiveSyncError> {
         let client = self.0.clone();
-        run(async move {
+        run(None, async move {
             client.wake().await;
             Ok(())
         })
         .await
     }
+}
 
-    /// Opens a preview on this device. Its files are fetched by what this returns.
-    pub async fn open_preview(&self, token: Arc<PreviewToken>) -> Result<Arc<OpenPreview>, HiveSyncError> {
-        let previews = self.0.previews();
-        run(async move { previews.open(&token.0).await.map(OpenPreview::from).map(Arc::new) }).await
+impl HiveSync {
+    /// What the calls are made with.
+    pub(crate) fn client(&self) -> &hivesync::Client {
+        &self.0
     }
 }
 

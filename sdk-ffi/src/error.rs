@@ -141,6 +141,10 @@ impl HiveSyncError {
         Self::Internal { incident, details: ErrorDetails::local("internal", text) }
     }
 
+    pub(crate) fn conflict(text: &str) -> Self {
+        Self::Conflict { details: ErrorDetails::local("conflict", text.to_owned()) }
+    }
+
     pub(crate) fn invalid(field: &str, text: &str) -> Self {
         let details = ErrorDetails::local("invalid_request", text.to_owned());
         Self::InvalidRequest { fields: vec![field.to_owned()], details }
@@ -154,15 +158,17 @@ impl ErrorDetails {
     }
 }
 
+/// The name of a reason, such as `INVALID_CREDENTIALS`.
+pub(crate) fn reason_name(reason: hivesync::ErrorReason) -> String {
+    reason.as_str_name().trim_start_matches("ERROR_REASON_").to_owned()
+}
+
 impl From<&hivesync::Error> for ErrorDetails {
     fn from(error: &hivesync::Error) -> Self {
-        let reason = |reason: hivesync::ErrorReason| {
-            reason.as_str_name().trim_start_matches("ERROR_REASON_").to_owned()
-        };
         Self {
             text: error.to_string(),
             code: error.code().to_owned(),
-            reason: error.reason().map(reason),
+            reason: error.reason().map(reason_name),
             correlation_id: error.correlation_id().map(str::to_owned),
         }
     }

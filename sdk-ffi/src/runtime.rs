@@ -7,8 +7,8 @@
 
 use std::{
     future::Future,
-    panic,
-    sync::{Mutex, MutexGuard, PoisonError},
+    panic::{self, AssertUnwindSafe},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -16,7 +16,11 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
-use crate::error::HiveSyncError;
+use crate::{
+    cancel::{self, CancelHandle},
+    error::HiveSyncError,
+    log_sink,
+};
 
 /// Two carry hundreds of calls, which mostly wait, and cost a phone little memory.
 const WORKER_THREADS: usize = 2;
@@ -36,6 +40,7 @@ pub fn shut_down() {
     if let Some(runtime) = runtime {
         runtime.shutdown_timeout(SHUTDOWN);
     }
+    log_sink::remove_log_sink();
 }
 
 fn lock() -> MutexGuard<'static, Option<Runtime>> {
@@ -47,13 +52,13 @@ fn handle() -> std::io::Result<Handle> {
     if let Some(runtime) = runtime.as_ref() {
         return Ok(runtime.handle().clone());
     }
-    let started = start()?;
+    let started = launch()?;
     let handle = started.handle().clone();
     *runtime = Some(started);
     Ok(handle)
 }
 
-fn start() -> std::io::Result<Runtime> {
+fn launch() -> std::io::Result<Runtime> {
     // The text of a panic may hold anything, and the default hook prints it.
     panic::set_hook(Box::new(|info| {
         let location = info.location().map(ToString::to_string);
@@ -62,18 +67,32 @@ fn start() -> std::io::Result<Runtime> {
     Builder::new_multi_thread().worker_threads(WORKER_THREADS).thread_name("hivesync").enable_all().build()
 }
 
-/// Runs a call to its end, or until the returned future is dropped.
+/// Runs a call to its end, or until it is cancelled or the returned future is dropped.
 ///
 /// # Errors
-/// What the call fails with; `Internal` if it panics.
+/// What the call fails with; `Cancelled` if it was, `Internal` if it panics.
 pub(crate) async fn run<T: Send + 'static>(
+    cancel: Option<Arc<CancelHandle>>,
     call: impl Future<Output = hivesync::Result<T>> + Send + 'static,
 ) -> Result<T, HiveSyncError> {
+    let cancelled = cancel::token(cancel);
     let task = AbortOnDropHandle::new(handle().map_err(|_| internal())?.spawn(call));
-    Ok(task.await.map_err(|_| internal())??)
+    let ended = cancelled.run_until_cancelled(task).await.ok_or_else(hivesync::Error::cancelled)?;
+    Ok(ended.map_err(|_| internal())??)
 }
 
-fn internal() -> HiveSyncError {
+/// Starts what then goes on by itself.
+///
+/// # Errors
+/// `Internal` if the start panics.
+pub(crate) fn start<T>(begin: impl FnOnce() -> T) -> Result<T, HiveSyncError> {
+    let handle = handle().map_err(|_| internal())?;
+    let _entered = handle.enter();
+    panic::catch_unwind(AssertUnwindSafe(begin)).map_err(|_| internal())
+}
+
+/// Of something that should not have failed.
+pub(crate) fn internal() -> HiveSyncError {
     let incident = Uuid::new_v4().to_string();
     tracing::error!(incident, "call failed");
     HiveSyncError::internal(incident)
@@ -91,32 +110,63 @@ mod tests {
 
     #[tokio::test]
     async fn gives_back_what_the_call_gives() {
-        assert_eq!(run(async { Ok(7) }).await.unwrap(), 7);
+        assert_eq!(run(None, async { Ok(7) }).await.unwrap(), 7);
     }
 
     #[tokio::test]
     async fn makes_an_incident_of_a_panic() {
-        let error = run::<()>(async { panic!("canary") }).await.unwrap_err();
+        let error = run::<()>(None, async { panic!("canary") }).await.unwrap_err();
         let HiveSyncError::Internal { incident, details } = &error else { panic!("{error:?}") };
         assert_eq!(incident.len(), 36);
         assert!(details.text.contains(incident.as_str()));
         assert!(!format!("{error:?}").contains("canary"));
     }
 
-    #[tokio::test]
-    async fn aborts_a_call_that_is_dropped() {
+    #[test]
+    fn makes_an_incident_of_a_start_that_panics() {
+        let error = start::<()>(|| panic!("canary")).unwrap_err();
+        assert!(matches!(&error, HiveSyncError::Internal { .. }));
+        assert!(!format!("{error:?}").contains("canary"));
+    }
+
+    /// A call that never ends by itself, with what tells that it has begun and that it is gone.
+    fn endless(
+        cancel: Option<Arc<CancelHandle>>,
+    ) -> (impl Future<Output = Result<(), HiveSyncError>>, oneshot::Receiver<()>, oneshot::Receiver<()>) {
         let (started, has_started) = oneshot::channel();
         let (dropped, was_dropped) = oneshot::channel::<()>();
-        let call = run::<()>(async move {
+        let call = run::<()>(cancel, async move {
             started.send(()).ok();
-            // Dropped with the task, which never ends by itself.
             let _dropped = dropped;
             pending().await
         });
+        (call, has_started, was_dropped)
+    }
+
+    #[tokio::test]
+    async fn aborts_a_call_that_is_dropped() {
+        let (call, has_started, was_dropped) = endless(None);
         tokio::select! {
             _ = call => panic!("it never ends"),
             started = has_started => started.unwrap(),
         }
+        assert!(was_dropped.await.is_err());
+    }
+
+    #[tokio::test]
+    async fn aborts_a_call_that_is_cancelled() {
+        let handle = Arc::new(CancelHandle::new());
+        let (call, has_started, was_dropped) = endless(Some(handle.clone()));
+        let cancel = async {
+            has_started.await.unwrap();
+            handle.cancel();
+        };
+        let (outcome, ()) = tokio::join!(call, cancel);
+        assert!(matches!(outcome, Err(HiveSyncError::Cancelled { .. })), "{outcome:?}");
+        assert!(was_dropped.await.is_err());
+
+        let (call, _has_started, was_dropped) = endless(Some(handle));
+        assert!(matches!(call.await, Err(HiveSyncError::Cancelled { .. })));
         assert!(was_dropped.await.is_err());
     }
 }

@@ -38,7 +38,7 @@ pub trait SecretStore: Send + Sync {
 #[uniffi::export]
 pub async fn check_secret_store(store: Arc<dyn SecretStore>) -> Result<Option<String>, HiveSyncError> {
     let store = ForeignStore { store, capabilities: StoreCapabilities { persistent: false, shared: false } };
-    run(async move { Ok(conformance::check(&store).await.err()) }).await
+    run(None, async move { Ok(conformance::check(&store).await.err()) }).await
 }
 
 /// Why a store failed.

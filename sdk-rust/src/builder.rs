@@ -3,10 +3,11 @@
 use std::{path::PathBuf, sync::Arc};
 
 use crate::{
-    api::auth::Platform,
-    client::{Client, Core, DeviceProfile},
+    client::Client,
+    core::{Core, DeviceProfile},
     error::{Error, Result},
     keychain::{BoundedStore, SecretStore, default_store},
+    platform::Platform,
     session::{Session, lock},
     transport::{Transport, connect},
 };

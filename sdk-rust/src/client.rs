@@ -1,25 +1,12 @@
 //! A client: one server, at most one account, every call.
 
-use std::{sync::Arc, time::Duration};
-
-use tonic::Streaming;
-
 use crate::{
     api::{
-        admin::Admin,
-        auth::{Auth, Platform},
-        jobs::Jobs,
-        notifications::Notifications,
-        previews::Previews,
-        projects::Projects,
-        rpc::Rpc,
-        teams::Teams,
-        users::Users,
+        admin::Admin, auth::Auth, jobs::Jobs, notifications::Notifications, previews::Previews,
+        projects::Projects, teams::Teams, users::Users,
     },
     builder::ClientBuilder,
-    error::Result,
-    session::Session,
-    transport::{Credentials, Transport, retry},
+    core::Core,
 };
 
 /// A client of HiveSync. Cheap to clone; all clones share one connection and one session.
@@ -93,87 +80,6 @@ impl Client {
     /// To be called when the machine woke up, came to the foreground, unlocked its key store or changed
     /// its network: makes the connection anew and tries again at once what had failed.
     pub async fn wake(&self) {
-        self.core.transport.reconnect();
-        self.core.session.wake().await;
-    }
-}
-
-/// What every call needs.
-#[derive(Clone)]
-pub(crate) struct Core {
-    transport: Arc<Transport>,
-    session: Arc<Session>,
-    http: reqwest::Client,
-    device: Arc<DeviceProfile>,
-}
-
-/// How this client introduces itself.
-pub(crate) struct DeviceProfile {
-    pub(crate) name: String,
-    pub(crate) platform: Platform,
-}
-
-impl Core {
-    pub(crate) fn new(
-        transport: Arc<Transport>,
-        session: Arc<Session>,
-        http: reqwest::Client,
-        device: Arc<DeviceProfile>,
-    ) -> Self {
-        Self { transport, session, http, device }
-    }
-
-    pub(crate) fn session(&self) -> &Arc<Session> {
-        &self.session
-    }
-
-    pub(crate) fn http(&self) -> &reqwest::Client {
-        &self.http
-    }
-
-    pub(crate) fn device_name(&self) -> &str {
-        &self.device.name
-    }
-
-    pub(crate) fn platform(&self) -> Platform {
-        self.device.platform
-    }
-
-    /// Makes one call with whatever it needs to be let in. A refused access token is replaced once.
-    pub(crate) async fn unary<R: Rpc>(&self, request: R::Request) -> Result<R::Response> {
-        let key = if R::ACCESS.needs_proof() { Some(self.session.device_key().await?) } else { None };
-        let credentials = |access_token| Credentials { access_token, device_key: key.as_deref() };
-        if !R::ACCESS.needs_token() {
-            return self.transport.unary::<R>(request, credentials(None)).await;
-        }
-        let token = self.session.access_token().await?;
-        match self.transport.unary::<R>(request.clone(), credentials(Some(token.expose()))).await {
-            Err(error) if retry::refuses_token(&error) => {
-                let token = self.session.replace(&token).await?;
-                self.transport.unary::<R>(request, credentials(Some(token.expose()))).await
-            }
-            outcome => outcome,
-        }
-    }
-
-    /// Opens a stream that may stay open for `life`; otherwise as [`unary`](Self::unary).
-    pub(crate) async fn server_streaming<R: Rpc>(
-        &self,
-        request: R::Request,
-        life: Duration,
-    ) -> Result<Streaming<R::Response>> {
-        let credentials = |access_token| Credentials { access_token, device_key: None };
-        let token = self.session.access_token().await?;
-        match self
-            .transport
-            .server_streaming::<R>(request.clone(), credentials(Some(token.expose())), life)
-            .await
-        {
-            Err(error) if retry::refuses_token(&error) => {
-                let token = self.session.replace(&token).await?;
-                self.transport.server_streaming::<R>(request, credentials(Some(token.expose())), life).await
-            }
-            outcome => outcome,
-        }
+        self.core.wake().await;
     }
 }

@@ -118,6 +118,11 @@ impl Error {
         Self(Arc::new(Details { kind, reason: None, correlation_id: None, sentence: Some(sentence.into()) }))
     }
 
+    /// What becomes of a call that its caller has stopped.
+    pub fn cancelled() -> Self {
+        Self::new(ErrorKind::Cancelled)
+    }
+
     /// A request that this side already knows to be wrong. `sentence` says what to do instead.
     pub(crate) fn invalid(field: impl Into<String>, sentence: impl Into<String>) -> Self {
         Self::with_sentence(ErrorKind::InvalidRequest { fields: vec![field.into()] }, sentence)

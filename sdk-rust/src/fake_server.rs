@@ -36,9 +36,10 @@ use tonic::{
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::{
-    api::auth::Platform,
-    client::{Client, Core, DeviceProfile},
+    client::Client,
+    core::{Core, DeviceProfile},
     keychain::{BoundedStore, MemoryStore, SecretStore},
+    platform::Platform,
     session::Session,
     transport::Transport,
 };

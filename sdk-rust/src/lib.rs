@@ -8,13 +8,16 @@ mod api;
 mod builder;
 mod client;
 mod clock;
+mod core;
 mod device_key;
 mod entropy;
 mod error;
 #[cfg(test)]
 mod fake_server;
 pub mod keychain;
+mod operation;
 pub mod page;
+mod platform;
 mod secret;
 mod session;
 mod task;
@@ -28,5 +31,6 @@ pub use api::{admin, auth, jobs, notifications, previews, projects, teams, users
 pub use builder::ClientBuilder;
 pub use client::Client;
 pub use error::{Error, ErrorKind, ErrorReason, Result, SignedOutReason, StorageErrorKind};
+pub use operation::Operation;
 pub use secret::Secret;
 pub use session::Account;

@@ -11,6 +11,18 @@ use crate::error::Result;
 #[serde(transparent)]
 pub struct PageToken(String);
 
+impl PageToken {
+    /// A token that was kept as text.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The token as text. It is no secret.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// Which page of a list is wanted.
 #[derive(Clone, Debug, Default)]
 pub struct PageRequest {

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use futures::{Stream, stream};
+use futures::{Stream, StreamExt as _, TryStreamExt as _, stream, stream::TryReadyChunksError};
 use hivesync_proto::v1 as pb;
 use tokio::{
     sync::mpsc,
@@ -25,7 +25,7 @@ use crate::{
         notifications::{Notification, NotificationEvent, StartAt},
         rpc,
     },
-    client::Core,
+    core::Core,
     error::{Error, ErrorKind, Result},
     task,
     transport::retry,
@@ -153,6 +153,22 @@ pub(crate) fn notifications(core: Core, start: StartAt) -> Notifications {
 pub struct Notifications {
     receiver: mpsc::Receiver<Result<NotificationEvent>>,
     task: JoinHandle<()>,
+}
+
+impl Notifications {
+    /// The events, as many at a time as wait for their reader: at least one, at most `size_max`.
+    pub fn batches(
+        self,
+        size_max: usize,
+    ) -> impl Stream<Item = Result<Vec<NotificationEvent>>> + Send + use<> {
+        self.try_ready_chunks(size_max.max(1)).flat_map(|batch| match batch {
+            Ok(events) => stream::iter(vec![Ok(events)]),
+            Err(TryReadyChunksError(events, error)) => {
+                let before = (!events.is_empty()).then_some(Ok(events));
+                stream::iter(before.into_iter().chain([Err(error)]).collect::<Vec<_>>())
+            }
+        })
+    }
 }
 
 impl Stream for Notifications {

@@ -5,3 +5,5 @@
 #![allow(clippy::print_stderr, reason = "a test says what it skips")]
 
 mod python;
+mod scenario;
+mod tls;

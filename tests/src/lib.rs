@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "the world of a test has its own time, chance and tasks")]
 
 pub mod actor;
+pub mod authority;
 pub mod backend;
 pub mod binary;
 pub mod caller;

@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 
 use crate::{
     actor::Actor,
+    authority::Authority,
     backend::{Backend, Stores},
     binary,
     wire::Wire,
@@ -31,6 +32,7 @@ pub struct Installation {
     worker: Process,
     public: SocketAddr,
     metrics: SocketAddr,
+    authority: Option<Authority>,
     directory: TempDir,
     _stores: Stores,
 }
@@ -38,6 +40,15 @@ pub struct Installation {
 impl Installation {
     /// Starts both on stores of their own.
     pub async fn start(backend: Backend) -> Self {
+        Self::start_with(backend, None).await
+    }
+
+    /// As [`Installation::start`], with TLS to the server, whose certificate is good for 127.0.0.1 alone.
+    pub async fn start_over_tls(backend: Backend) -> Self {
+        Self::start_with(backend, Some(Authority::new())).await
+    }
+
+    async fn start_with(backend: Backend, authority: Option<Authority>) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let stores = Stores::open(backend, directory.path()).await;
         let data_dir = directory.path().join("data");
@@ -58,13 +69,26 @@ impl Installation {
         }
         let mut worker = Process::new("hivesync-worker", directory.path(), &[]);
         worker
-            .set("HIVESYNC_SERVER", format!("http://{workers}"))
+            .set("HIVESYNC_SERVER", url(workers, authority.as_ref()))
             .set("WORKER_ID", "faults")
             .set("DATA_DIR", data_dir.display())
             .set("WORKER_SHARED_SECRET", WORKER_SECRET)
             .set("RUST_LOG", "debug")
             .set("ALLOW_FILE_URLS", "true");
-        let mut installation = Self { server, worker, public, metrics, directory, _stores: stores };
+        if let Some(authority) = &authority {
+            let (certificate, key) = authority.issue_to("127.0.0.1");
+            let file = |name: &str, pem: &str| {
+                let path = directory.path().join(name);
+                std::fs::write(&path, pem).expect("a file");
+                path.display().to_string()
+            };
+            server
+                .set("TLS_CERT_FILE", file("server.pem", &certificate))
+                .set("TLS_KEY_FILE", file("server.key", &key));
+            worker.set("WORKER_TLS_ROOT_FILE", file("root.pem", authority.root()));
+        }
+        let mut installation =
+            Self { server, worker, public, metrics, authority, directory, _stores: stores };
         installation.server.run();
         installation.await_server().await;
         installation.worker.run();
@@ -80,19 +104,48 @@ impl Installation {
 
     /// Kills the worker, without warning, and starts it again under its name.
     pub fn kill_worker(&mut self) {
+        self.stop_worker();
+        self.start_worker();
+    }
+
+    /// Kills the worker, without warning.
+    pub fn stop_worker(&mut self) {
         self.worker.kill();
+    }
+
+    /// Starts the worker that was stopped.
+    pub fn start_worker(&mut self) {
         self.worker.run();
+    }
+
+    /// Where clients find the server.
+    #[must_use]
+    pub fn url(&self) -> String {
+        url(self.public, self.authority.as_ref())
+    }
+
+    /// The server's port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.public.port()
+    }
+
+    /// What clients trust, in PEM; nothing without TLS.
+    #[must_use]
+    pub fn root_certificates(&self) -> Option<&str> {
+        self.authority.as_ref().map(Authority::root)
     }
 
     /// A client that nobody has signed in with.
     pub async fn client(&self, device_name: &str, platform: Platform) -> Client {
-        Client::builder(format!("http://{}", self.public))
+        let mut client = Client::builder(self.url())
             .secret_store(Arc::new(MemoryStore::new()))
             .device_name(device_name)
-            .platform(platform)
-            .build()
-            .await
-            .expect("a client")
+            .platform(platform);
+        if let Some(root) = self.root_certificates() {
+            client = client.root_certificates(root);
+        }
+        client.build().await.expect("a client")
     }
 
     /// A connection to the public listener.
@@ -144,6 +197,11 @@ impl Installation {
         }
         panic!("the server does not listen:\n{}", self.log_of("hivesync"));
     }
+}
+
+fn url(address: SocketAddr, authority: Option<&Authority>) -> String {
+    let scheme = if authority.is_some() { "https" } else { "http" };
+    format!("{scheme}://{address}")
 }
 
 /// Ports that were free a moment ago.

@@ -527,43 +527,121 @@ def _uniffi_check_contract_api_version(lib):
 def _uniffi_check_api_checksums(lib):
     if lib.uniffi_hivesync_ffi_checksum_func_check_secret_store() != 51728:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_hivesync_ffi_checksum_func_remove_log_sink() != 57826:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_hivesync_ffi_checksum_func_set_log_sink() != 62187:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_hivesync_ffi_checksum_func_shut_down() != 10232:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_hivesync_ffi_checksum_method_cancelhandle_cancel() != 39171:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_hivesync_ffi_checksum_method_cancelhandle_is_cancelled() != 51773:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_hivesync_ffi_checksum_constructor_cancelhandle_new() != 7519:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_hivesync_ffi_checksum_constructor_credentials_new() != 48006:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_hivesync_ffi_checksum_method_download_cancel() != 44927:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_hivesync_ffi_checksum_method_download_next() != 64665:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_hivesync_ffi_checksum_method_download_result() != 2392:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_hivesync_ffi_checksum_method_hivesync_account() != 30892:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
-    if lib.uniffi_hivesync_ffi_checksum_method_hivesync_open_preview() != 21274:
+    if lib.uniffi_hivesync_ffi_checksum_method_hivesync_cancel_job() != 45938:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
-    if lib.uniffi_hivesync_ffi_checksum_method_hivesync_register() != 26248:
+    if lib.uniffi_hivesync_ffi_checksum_method_hivesync_create_project() != 54272:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
-    if lib.uniffi_hivesync_ffi_checksum_method_hivesync_sign_in() != 8740:
+    if lib.uniffi_hivesync_ffi_checksum_method_hivesync_delete_project() != 18816:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
-    if lib.uniffi_hivesync_ffi_checksum_method_hivesync_sign_out() != 47059:
+    if lib.uniffi_hivesync_ffi_checksum_method_hivesync_follow_notifications() != 41637:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_hivesync_ffi_checksum_method_hivesync_get_job() != 55959:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_hivesync_ffi_checksum_method_hivesync_get_preview() != 13433:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_hivesync_ffi_checksum_method_hivesync_get_project() != 26244:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_hivesync_ffi_checksum_method_hivesync_link_repository() != 24663:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_hivesync_ffi_checksum_method_hivesync_list_jobs() != 60748:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_hivesync_ffi_checksum_method_hivesync_list_notifications() != 62744:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_hivesync_ffi_checksum_method_hivesync_list_previews() != 15427:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_hivesync_ffi_checksum_method_hivesync_list_projects() != 30190:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_hivesync_ffi_checksum_method_hivesync_list_teams() != 51454:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_hivesync_ffi_checksum_method_hivesync_list_tree() != 56213:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_hivesync_ffi_checksum_method_hivesync_mark_notifications_read() != 62316:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_hivesync_ffi_checksum_method_hivesync_me() != 20930:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_hivesync_ffi_checksum_method_hivesync_open_preview() != 29929:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_hivesync_ffi_checksum_method_hivesync_publish_preview() != 8945:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_hivesync_ffi_checksum_method_hivesync_read_file() != 1818:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_hivesync_ffi_checksum_method_hivesync_register() != 9597:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_hivesync_ffi_checksum_method_hivesync_revoke_preview() != 3969:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_hivesync_ffi_checksum_method_hivesync_sign_in() != 36318:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_hivesync_ffi_checksum_method_hivesync_sign_out() != 31138:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_hivesync_ffi_checksum_method_hivesync_sync_repository() != 38890:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_hivesync_ffi_checksum_method_hivesync_wake() != 46846:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_hivesync_ffi_checksum_method_hivesync_watch_job() != 64018:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_hivesync_ffi_checksum_constructor_hivesync_in_memory() != 6257:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_hivesync_ffi_checksum_constructor_hivesync_with_store() != 14625:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
-    if lib.uniffi_hivesync_ffi_checksum_method_openpreview_entry_point() != 32114:
+    if lib.uniffi_hivesync_ffi_checksum_method_jobwatch_cancel() != 20309:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
-    if lib.uniffi_hivesync_ffi_checksum_method_openpreview_expires_at() != 6456:
+    if lib.uniffi_hivesync_ffi_checksum_method_jobwatch_next() != 51741:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
-    if lib.uniffi_hivesync_ffi_checksum_method_openpreview_files() != 15594:
+    if lib.uniffi_hivesync_ffi_checksum_method_logsink_write() != 51087:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
-    if lib.uniffi_hivesync_ffi_checksum_method_openpreview_platform() != 12442:
+    if lib.uniffi_hivesync_ffi_checksum_method_notificationstream_cancel() != 8831:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
-    if lib.uniffi_hivesync_ffi_checksum_method_openpreview_read() != 11404:
+    if lib.uniffi_hivesync_ffi_checksum_method_notificationstream_next_batch() != 62793:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
-    if lib.uniffi_hivesync_ffi_checksum_method_openpreview_runtime_version() != 7039:
+    if lib.uniffi_hivesync_ffi_checksum_method_openpreview_download() != 23937:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
-    if lib.uniffi_hivesync_ffi_checksum_method_openpreview_save_to() != 1669:
+    if lib.uniffi_hivesync_ffi_checksum_method_openpreview_entry_point() != 51430:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
-    if lib.uniffi_hivesync_ffi_checksum_method_openpreview_total_bytes() != 4718:
+    if lib.uniffi_hivesync_ffi_checksum_method_openpreview_expires_at() != 41633:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
-    if lib.uniffi_hivesync_ffi_checksum_constructor_previewtoken_new() != 64186:
+    if lib.uniffi_hivesync_ffi_checksum_method_openpreview_files() != 49904:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_hivesync_ffi_checksum_method_openpreview_platform() != 59477:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_hivesync_ffi_checksum_method_openpreview_read() != 47992:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_hivesync_ffi_checksum_method_openpreview_runtime_version() != 52794:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_hivesync_ffi_checksum_method_openpreview_save_to() != 45216:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_hivesync_ffi_checksum_method_openpreview_total_bytes() != 7424:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_hivesync_ffi_checksum_method_previewtoken_expose() != 43928:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_hivesync_ffi_checksum_constructor_previewtoken_new() != 15011:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_hivesync_ffi_checksum_method_publishing_cancel() != 25739:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_hivesync_ffi_checksum_method_publishing_next() != 51495:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_hivesync_ffi_checksum_method_publishing_result() != 45801:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_hivesync_ffi_checksum_method_secretstore_load() != 41284:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
@@ -603,36 +681,141 @@ _UniffiLib.ffi_hivesync_ffi_uniffi_contract_version.restype = ctypes.c_uint32
 _UniffiLib.uniffi_hivesync_ffi_checksum_func_check_secret_store.argtypes = (
 )
 _UniffiLib.uniffi_hivesync_ffi_checksum_func_check_secret_store.restype = ctypes.c_uint16
+_UniffiLib.uniffi_hivesync_ffi_checksum_func_remove_log_sink.argtypes = (
+)
+_UniffiLib.uniffi_hivesync_ffi_checksum_func_remove_log_sink.restype = ctypes.c_uint16
+_UniffiLib.uniffi_hivesync_ffi_checksum_func_set_log_sink.argtypes = (
+)
+_UniffiLib.uniffi_hivesync_ffi_checksum_func_set_log_sink.restype = ctypes.c_uint16
 _UniffiLib.uniffi_hivesync_ffi_checksum_func_shut_down.argtypes = (
 )
 _UniffiLib.uniffi_hivesync_ffi_checksum_func_shut_down.restype = ctypes.c_uint16
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_cancelhandle_cancel.argtypes = (
+)
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_cancelhandle_cancel.restype = ctypes.c_uint16
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_cancelhandle_is_cancelled.argtypes = (
+)
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_cancelhandle_is_cancelled.restype = ctypes.c_uint16
+_UniffiLib.uniffi_hivesync_ffi_checksum_constructor_cancelhandle_new.argtypes = (
+)
+_UniffiLib.uniffi_hivesync_ffi_checksum_constructor_cancelhandle_new.restype = ctypes.c_uint16
 _UniffiLib.uniffi_hivesync_ffi_checksum_constructor_credentials_new.argtypes = (
 )
 _UniffiLib.uniffi_hivesync_ffi_checksum_constructor_credentials_new.restype = ctypes.c_uint16
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_download_cancel.argtypes = (
+)
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_download_cancel.restype = ctypes.c_uint16
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_download_next.argtypes = (
+)
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_download_next.restype = ctypes.c_uint16
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_download_result.argtypes = (
+)
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_download_result.restype = ctypes.c_uint16
 _UniffiLib.uniffi_hivesync_ffi_checksum_method_hivesync_account.argtypes = (
 )
 _UniffiLib.uniffi_hivesync_ffi_checksum_method_hivesync_account.restype = ctypes.c_uint16
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_hivesync_cancel_job.argtypes = (
+)
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_hivesync_cancel_job.restype = ctypes.c_uint16
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_hivesync_create_project.argtypes = (
+)
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_hivesync_create_project.restype = ctypes.c_uint16
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_hivesync_delete_project.argtypes = (
+)
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_hivesync_delete_project.restype = ctypes.c_uint16
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_hivesync_follow_notifications.argtypes = (
+)
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_hivesync_follow_notifications.restype = ctypes.c_uint16
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_hivesync_get_job.argtypes = (
+)
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_hivesync_get_job.restype = ctypes.c_uint16
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_hivesync_get_preview.argtypes = (
+)
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_hivesync_get_preview.restype = ctypes.c_uint16
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_hivesync_get_project.argtypes = (
+)
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_hivesync_get_project.restype = ctypes.c_uint16
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_hivesync_link_repository.argtypes = (
+)
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_hivesync_link_repository.restype = ctypes.c_uint16
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_hivesync_list_jobs.argtypes = (
+)
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_hivesync_list_jobs.restype = ctypes.c_uint16
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_hivesync_list_notifications.argtypes = (
+)
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_hivesync_list_notifications.restype = ctypes.c_uint16
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_hivesync_list_previews.argtypes = (
+)
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_hivesync_list_previews.restype = ctypes.c_uint16
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_hivesync_list_projects.argtypes = (
+)
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_hivesync_list_projects.restype = ctypes.c_uint16
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_hivesync_list_teams.argtypes = (
+)
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_hivesync_list_teams.restype = ctypes.c_uint16
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_hivesync_list_tree.argtypes = (
+)
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_hivesync_list_tree.restype = ctypes.c_uint16
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_hivesync_mark_notifications_read.argtypes = (
+)
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_hivesync_mark_notifications_read.restype = ctypes.c_uint16
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_hivesync_me.argtypes = (
+)
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_hivesync_me.restype = ctypes.c_uint16
 _UniffiLib.uniffi_hivesync_ffi_checksum_method_hivesync_open_preview.argtypes = (
 )
 _UniffiLib.uniffi_hivesync_ffi_checksum_method_hivesync_open_preview.restype = ctypes.c_uint16
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_hivesync_publish_preview.argtypes = (
+)
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_hivesync_publish_preview.restype = ctypes.c_uint16
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_hivesync_read_file.argtypes = (
+)
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_hivesync_read_file.restype = ctypes.c_uint16
 _UniffiLib.uniffi_hivesync_ffi_checksum_method_hivesync_register.argtypes = (
 )
 _UniffiLib.uniffi_hivesync_ffi_checksum_method_hivesync_register.restype = ctypes.c_uint16
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_hivesync_revoke_preview.argtypes = (
+)
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_hivesync_revoke_preview.restype = ctypes.c_uint16
 _UniffiLib.uniffi_hivesync_ffi_checksum_method_hivesync_sign_in.argtypes = (
 )
 _UniffiLib.uniffi_hivesync_ffi_checksum_method_hivesync_sign_in.restype = ctypes.c_uint16
 _UniffiLib.uniffi_hivesync_ffi_checksum_method_hivesync_sign_out.argtypes = (
 )
 _UniffiLib.uniffi_hivesync_ffi_checksum_method_hivesync_sign_out.restype = ctypes.c_uint16
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_hivesync_sync_repository.argtypes = (
+)
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_hivesync_sync_repository.restype = ctypes.c_uint16
 _UniffiLib.uniffi_hivesync_ffi_checksum_method_hivesync_wake.argtypes = (
 )
 _UniffiLib.uniffi_hivesync_ffi_checksum_method_hivesync_wake.restype = ctypes.c_uint16
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_hivesync_watch_job.argtypes = (
+)
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_hivesync_watch_job.restype = ctypes.c_uint16
 _UniffiLib.uniffi_hivesync_ffi_checksum_constructor_hivesync_in_memory.argtypes = (
 )
 _UniffiLib.uniffi_hivesync_ffi_checksum_constructor_hivesync_in_memory.restype = ctypes.c_uint16
 _UniffiLib.uniffi_hivesync_ffi_checksum_constructor_hivesync_with_store.argtypes = (
 )
 _UniffiLib.uniffi_hivesync_ffi_checksum_constructor_hivesync_with_store.restype = ctypes.c_uint16
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_jobwatch_cancel.argtypes = (
+)
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_jobwatch_cancel.restype = ctypes.c_uint16
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_jobwatch_next.argtypes = (
+)
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_jobwatch_next.restype = ctypes.c_uint16
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_logsink_write.argtypes = (
+)
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_logsink_write.restype = ctypes.c_uint16
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_notificationstream_cancel.argtypes = (
+)
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_notificationstream_cancel.restype = ctypes.c_uint16
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_notificationstream_next_batch.argtypes = (
+)
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_notificationstream_next_batch.restype = ctypes.c_uint16
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_openpreview_download.argtypes = (
+)
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_openpreview_download.restype = ctypes.c_uint16
 _UniffiLib.uniffi_hivesync_ffi_checksum_method_openpreview_entry_point.argtypes = (
 )
 _UniffiLib.uniffi_hivesync_ffi_checksum_method_openpreview_entry_point.restype = ctypes.c_uint16
@@ -657,9 +840,21 @@ _UniffiLib.uniffi_hivesync_ffi_checksum_method_openpreview_save_to.restype = cty
 _UniffiLib.uniffi_hivesync_ffi_checksum_method_openpreview_total_bytes.argtypes = (
 )
 _UniffiLib.uniffi_hivesync_ffi_checksum_method_openpreview_total_bytes.restype = ctypes.c_uint16
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_previewtoken_expose.argtypes = (
+)
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_previewtoken_expose.restype = ctypes.c_uint16
 _UniffiLib.uniffi_hivesync_ffi_checksum_constructor_previewtoken_new.argtypes = (
 )
 _UniffiLib.uniffi_hivesync_ffi_checksum_constructor_previewtoken_new.restype = ctypes.c_uint16
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_publishing_cancel.argtypes = (
+)
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_publishing_cancel.restype = ctypes.c_uint16
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_publishing_next.argtypes = (
+)
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_publishing_next.restype = ctypes.c_uint16
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_publishing_result.argtypes = (
+)
+_UniffiLib.uniffi_hivesync_ffi_checksum_method_publishing_result.restype = ctypes.c_uint16
 _UniffiLib.uniffi_hivesync_ffi_checksum_method_secretstore_load.argtypes = (
 )
 _UniffiLib.uniffi_hivesync_ffi_checksum_method_secretstore_load.restype = ctypes.c_uint16
@@ -673,45 +868,235 @@ _UniffiLib.uniffi_hivesync_ffi_fn_func_check_secret_store.argtypes = (
     ctypes.c_uint64,
 )
 _UniffiLib.uniffi_hivesync_ffi_fn_func_check_secret_store.restype = ctypes.c_uint64
+_UniffiLib.uniffi_hivesync_ffi_fn_func_remove_log_sink.argtypes = (
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_hivesync_ffi_fn_func_remove_log_sink.restype = None
+_UniffiLib.uniffi_hivesync_ffi_fn_func_set_log_sink.argtypes = (
+    ctypes.c_uint64,
+    _UniffiRustBuffer,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_hivesync_ffi_fn_func_set_log_sink.restype = None
 _UniffiLib.uniffi_hivesync_ffi_fn_func_shut_down.argtypes = (
     ctypes.POINTER(_UniffiRustCallStatus),
 )
 _UniffiLib.uniffi_hivesync_ffi_fn_func_shut_down.restype = None
+_UniffiLib.uniffi_hivesync_ffi_fn_method_cancelhandle_cancel.argtypes = (
+    ctypes.c_uint64,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_hivesync_ffi_fn_method_cancelhandle_cancel.restype = None
+_UniffiLib.uniffi_hivesync_ffi_fn_method_cancelhandle_is_cancelled.argtypes = (
+    ctypes.c_uint64,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_hivesync_ffi_fn_method_cancelhandle_is_cancelled.restype = ctypes.c_int8
+_UniffiLib.uniffi_hivesync_ffi_fn_constructor_cancelhandle_new.argtypes = (
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_hivesync_ffi_fn_constructor_cancelhandle_new.restype = ctypes.c_uint64
 _UniffiLib.uniffi_hivesync_ffi_fn_constructor_credentials_new.argtypes = (
     _UniffiRustBuffer,
     _UniffiRustBuffer,
     ctypes.POINTER(_UniffiRustCallStatus),
 )
 _UniffiLib.uniffi_hivesync_ffi_fn_constructor_credentials_new.restype = ctypes.c_uint64
+_UniffiLib.uniffi_hivesync_ffi_fn_method_download_cancel.argtypes = (
+    ctypes.c_uint64,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_hivesync_ffi_fn_method_download_cancel.restype = None
+_UniffiLib.uniffi_hivesync_ffi_fn_method_download_next.argtypes = (
+    ctypes.c_uint64,
+)
+_UniffiLib.uniffi_hivesync_ffi_fn_method_download_next.restype = ctypes.c_uint64
+_UniffiLib.uniffi_hivesync_ffi_fn_method_download_result.argtypes = (
+    ctypes.c_uint64,
+)
+_UniffiLib.uniffi_hivesync_ffi_fn_method_download_result.restype = ctypes.c_uint64
 _UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_account.argtypes = (
     ctypes.c_uint64,
 )
 _UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_account.restype = ctypes.c_uint64
-_UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_open_preview.argtypes = (
+_UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_cancel_job.argtypes = (
     ctypes.c_uint64,
-    ctypes.c_uint64,
+    _UniffiRustBuffer,
+    _UniffiRustBuffer,
 )
-_UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_open_preview.restype = ctypes.c_uint64
-_UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_register.argtypes = (
+_UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_cancel_job.restype = ctypes.c_uint64
+_UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_create_project.argtypes = (
+    ctypes.c_uint64,
+    _UniffiRustBuffer,
+    _UniffiRustBuffer,
+    _UniffiRustBuffer,
+    _UniffiRustBuffer,
+)
+_UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_create_project.restype = ctypes.c_uint64
+_UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_delete_project.argtypes = (
+    ctypes.c_uint64,
+    _UniffiRustBuffer,
+    _UniffiRustBuffer,
+)
+_UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_delete_project.restype = ctypes.c_uint64
+_UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_follow_notifications.argtypes = (
+    ctypes.c_uint64,
+    _UniffiRustBuffer,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_follow_notifications.restype = ctypes.c_uint64
+_UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_get_job.argtypes = (
+    ctypes.c_uint64,
+    _UniffiRustBuffer,
+    _UniffiRustBuffer,
+)
+_UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_get_job.restype = ctypes.c_uint64
+_UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_get_preview.argtypes = (
+    ctypes.c_uint64,
+    _UniffiRustBuffer,
+    _UniffiRustBuffer,
+)
+_UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_get_preview.restype = ctypes.c_uint64
+_UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_get_project.argtypes = (
+    ctypes.c_uint64,
+    _UniffiRustBuffer,
+    _UniffiRustBuffer,
+)
+_UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_get_project.restype = ctypes.c_uint64
+_UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_link_repository.argtypes = (
+    ctypes.c_uint64,
+    _UniffiRustBuffer,
+    _UniffiRustBuffer,
+    _UniffiRustBuffer,
+)
+_UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_link_repository.restype = ctypes.c_uint64
+_UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_list_jobs.argtypes = (
+    ctypes.c_uint64,
+    _UniffiRustBuffer,
+    _UniffiRustBuffer,
+    ctypes.c_uint32,
+    _UniffiRustBuffer,
+    _UniffiRustBuffer,
+)
+_UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_list_jobs.restype = ctypes.c_uint64
+_UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_list_notifications.argtypes = (
+    ctypes.c_uint64,
+    ctypes.c_int8,
+    ctypes.c_uint32,
+    _UniffiRustBuffer,
+    _UniffiRustBuffer,
+)
+_UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_list_notifications.restype = ctypes.c_uint64
+_UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_list_previews.argtypes = (
+    ctypes.c_uint64,
+    _UniffiRustBuffer,
+    ctypes.c_uint32,
+    _UniffiRustBuffer,
+    _UniffiRustBuffer,
+)
+_UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_list_previews.restype = ctypes.c_uint64
+_UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_list_projects.argtypes = (
+    ctypes.c_uint64,
+    _UniffiRustBuffer,
+    ctypes.c_uint32,
+    _UniffiRustBuffer,
+    _UniffiRustBuffer,
+)
+_UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_list_projects.restype = ctypes.c_uint64
+_UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_list_teams.argtypes = (
+    ctypes.c_uint64,
+    ctypes.c_uint32,
+    _UniffiRustBuffer,
+    _UniffiRustBuffer,
+)
+_UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_list_teams.restype = ctypes.c_uint64
+_UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_list_tree.argtypes = (
+    ctypes.c_uint64,
+    _UniffiRustBuffer,
+    _UniffiRustBuffer,
+    _UniffiRustBuffer,
+    ctypes.c_int8,
+    ctypes.c_uint32,
+    _UniffiRustBuffer,
+    _UniffiRustBuffer,
+)
+_UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_list_tree.restype = ctypes.c_uint64
+_UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_mark_notifications_read.argtypes = (
     ctypes.c_uint64,
     ctypes.c_uint64,
     _UniffiRustBuffer,
 )
+_UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_mark_notifications_read.restype = ctypes.c_uint64
+_UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_me.argtypes = (
+    ctypes.c_uint64,
+    _UniffiRustBuffer,
+)
+_UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_me.restype = ctypes.c_uint64
+_UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_open_preview.argtypes = (
+    ctypes.c_uint64,
+    ctypes.c_uint64,
+    _UniffiRustBuffer,
+)
+_UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_open_preview.restype = ctypes.c_uint64
+_UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_publish_preview.argtypes = (
+    ctypes.c_uint64,
+    _UniffiRustBuffer,
+    _UniffiRustBuffer,
+    _UniffiRustBuffer,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_publish_preview.restype = ctypes.c_uint64
+_UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_read_file.argtypes = (
+    ctypes.c_uint64,
+    _UniffiRustBuffer,
+    _UniffiRustBuffer,
+    _UniffiRustBuffer,
+    ctypes.c_uint64,
+    ctypes.c_uint64,
+    _UniffiRustBuffer,
+)
+_UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_read_file.restype = ctypes.c_uint64
+_UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_register.argtypes = (
+    ctypes.c_uint64,
+    ctypes.c_uint64,
+    _UniffiRustBuffer,
+    _UniffiRustBuffer,
+)
 _UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_register.restype = ctypes.c_uint64
+_UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_revoke_preview.argtypes = (
+    ctypes.c_uint64,
+    _UniffiRustBuffer,
+    _UniffiRustBuffer,
+)
+_UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_revoke_preview.restype = ctypes.c_uint64
 _UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_sign_in.argtypes = (
     ctypes.c_uint64,
     ctypes.c_uint64,
+    _UniffiRustBuffer,
 )
 _UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_sign_in.restype = ctypes.c_uint64
 _UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_sign_out.argtypes = (
     ctypes.c_uint64,
     ctypes.c_int8,
+    _UniffiRustBuffer,
 )
 _UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_sign_out.restype = ctypes.c_uint64
+_UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_sync_repository.argtypes = (
+    ctypes.c_uint64,
+    _UniffiRustBuffer,
+    _UniffiRustBuffer,
+)
+_UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_sync_repository.restype = ctypes.c_uint64
 _UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_wake.argtypes = (
     ctypes.c_uint64,
 )
 _UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_wake.restype = ctypes.c_uint64
+_UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_watch_job.argtypes = (
+    ctypes.c_uint64,
+    _UniffiRustBuffer,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_watch_job.restype = ctypes.c_uint64
 _UniffiLib.uniffi_hivesync_ffi_fn_constructor_hivesync_in_memory.argtypes = (
     _UniffiRustBuffer,
 )
@@ -722,6 +1107,37 @@ _UniffiLib.uniffi_hivesync_ffi_fn_constructor_hivesync_with_store.argtypes = (
     _UniffiRustBuffer,
 )
 _UniffiLib.uniffi_hivesync_ffi_fn_constructor_hivesync_with_store.restype = ctypes.c_uint64
+_UniffiLib.uniffi_hivesync_ffi_fn_method_jobwatch_cancel.argtypes = (
+    ctypes.c_uint64,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_hivesync_ffi_fn_method_jobwatch_cancel.restype = None
+_UniffiLib.uniffi_hivesync_ffi_fn_method_jobwatch_next.argtypes = (
+    ctypes.c_uint64,
+)
+_UniffiLib.uniffi_hivesync_ffi_fn_method_jobwatch_next.restype = ctypes.c_uint64
+_UniffiLib.uniffi_hivesync_ffi_fn_method_logsink_write.argtypes = (
+    ctypes.c_uint64,
+    _UniffiRustBuffer,
+    ctypes.c_uint64,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_hivesync_ffi_fn_method_logsink_write.restype = None
+_UniffiLib.uniffi_hivesync_ffi_fn_method_notificationstream_cancel.argtypes = (
+    ctypes.c_uint64,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_hivesync_ffi_fn_method_notificationstream_cancel.restype = None
+_UniffiLib.uniffi_hivesync_ffi_fn_method_notificationstream_next_batch.argtypes = (
+    ctypes.c_uint64,
+)
+_UniffiLib.uniffi_hivesync_ffi_fn_method_notificationstream_next_batch.restype = ctypes.c_uint64
+_UniffiLib.uniffi_hivesync_ffi_fn_method_openpreview_download.argtypes = (
+    ctypes.c_uint64,
+    _UniffiRustBuffer,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_hivesync_ffi_fn_method_openpreview_download.restype = ctypes.c_uint64
 _UniffiLib.uniffi_hivesync_ffi_fn_method_openpreview_entry_point.argtypes = (
     ctypes.c_uint64,
     ctypes.POINTER(_UniffiRustCallStatus),
@@ -745,6 +1161,7 @@ _UniffiLib.uniffi_hivesync_ffi_fn_method_openpreview_platform.restype = _UniffiR
 _UniffiLib.uniffi_hivesync_ffi_fn_method_openpreview_read.argtypes = (
     ctypes.c_uint64,
     _UniffiRustBuffer,
+    _UniffiRustBuffer,
 )
 _UniffiLib.uniffi_hivesync_ffi_fn_method_openpreview_read.restype = ctypes.c_uint64
 _UniffiLib.uniffi_hivesync_ffi_fn_method_openpreview_runtime_version.argtypes = (
@@ -755,6 +1172,7 @@ _UniffiLib.uniffi_hivesync_ffi_fn_method_openpreview_runtime_version.restype = _
 _UniffiLib.uniffi_hivesync_ffi_fn_method_openpreview_save_to.argtypes = (
     ctypes.c_uint64,
     _UniffiRustBuffer,
+    _UniffiRustBuffer,
 )
 _UniffiLib.uniffi_hivesync_ffi_fn_method_openpreview_save_to.restype = ctypes.c_uint64
 _UniffiLib.uniffi_hivesync_ffi_fn_method_openpreview_total_bytes.argtypes = (
@@ -762,11 +1180,29 @@ _UniffiLib.uniffi_hivesync_ffi_fn_method_openpreview_total_bytes.argtypes = (
     ctypes.POINTER(_UniffiRustCallStatus),
 )
 _UniffiLib.uniffi_hivesync_ffi_fn_method_openpreview_total_bytes.restype = ctypes.c_uint64
+_UniffiLib.uniffi_hivesync_ffi_fn_method_previewtoken_expose.argtypes = (
+    ctypes.c_uint64,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_hivesync_ffi_fn_method_previewtoken_expose.restype = _UniffiRustBuffer
 _UniffiLib.uniffi_hivesync_ffi_fn_constructor_previewtoken_new.argtypes = (
     _UniffiRustBuffer,
     ctypes.POINTER(_UniffiRustCallStatus),
 )
 _UniffiLib.uniffi_hivesync_ffi_fn_constructor_previewtoken_new.restype = ctypes.c_uint64
+_UniffiLib.uniffi_hivesync_ffi_fn_method_publishing_cancel.argtypes = (
+    ctypes.c_uint64,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_hivesync_ffi_fn_method_publishing_cancel.restype = None
+_UniffiLib.uniffi_hivesync_ffi_fn_method_publishing_next.argtypes = (
+    ctypes.c_uint64,
+)
+_UniffiLib.uniffi_hivesync_ffi_fn_method_publishing_next.restype = ctypes.c_uint64
+_UniffiLib.uniffi_hivesync_ffi_fn_method_publishing_result.argtypes = (
+    ctypes.c_uint64,
+)
+_UniffiLib.uniffi_hivesync_ffi_fn_method_publishing_result.restype = ctypes.c_uint64
 _UniffiLib.uniffi_hivesync_ffi_fn_method_secretstore_load.argtypes = (
     ctypes.c_uint64,
     _UniffiRustBuffer,
@@ -788,6 +1224,16 @@ _UniffiLib.uniffi_hivesync_ffi_fn_method_errordetails_uniffi_trait_debug.argtype
     ctypes.POINTER(_UniffiRustCallStatus),
 )
 _UniffiLib.uniffi_hivesync_ffi_fn_method_errordetails_uniffi_trait_debug.restype = _UniffiRustBuffer
+_UniffiLib.uniffi_hivesync_ffi_fn_clone_cancelhandle.argtypes = (
+    ctypes.c_uint64,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_hivesync_ffi_fn_clone_cancelhandle.restype = ctypes.c_uint64
+_UniffiLib.uniffi_hivesync_ffi_fn_free_cancelhandle.argtypes = (
+    ctypes.c_uint64,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_hivesync_ffi_fn_free_cancelhandle.restype = None
 _UniffiLib.uniffi_hivesync_ffi_fn_clone_credentials.argtypes = (
     ctypes.c_uint64,
     ctypes.POINTER(_UniffiRustCallStatus),
@@ -798,6 +1244,16 @@ _UniffiLib.uniffi_hivesync_ffi_fn_free_credentials.argtypes = (
     ctypes.POINTER(_UniffiRustCallStatus),
 )
 _UniffiLib.uniffi_hivesync_ffi_fn_free_credentials.restype = None
+_UniffiLib.uniffi_hivesync_ffi_fn_clone_download.argtypes = (
+    ctypes.c_uint64,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_hivesync_ffi_fn_clone_download.restype = ctypes.c_uint64
+_UniffiLib.uniffi_hivesync_ffi_fn_free_download.argtypes = (
+    ctypes.c_uint64,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_hivesync_ffi_fn_free_download.restype = None
 _UniffiLib.uniffi_hivesync_ffi_fn_clone_hivesync.argtypes = (
     ctypes.c_uint64,
     ctypes.POINTER(_UniffiRustCallStatus),
@@ -808,6 +1264,36 @@ _UniffiLib.uniffi_hivesync_ffi_fn_free_hivesync.argtypes = (
     ctypes.POINTER(_UniffiRustCallStatus),
 )
 _UniffiLib.uniffi_hivesync_ffi_fn_free_hivesync.restype = None
+_UniffiLib.uniffi_hivesync_ffi_fn_clone_jobwatch.argtypes = (
+    ctypes.c_uint64,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_hivesync_ffi_fn_clone_jobwatch.restype = ctypes.c_uint64
+_UniffiLib.uniffi_hivesync_ffi_fn_free_jobwatch.argtypes = (
+    ctypes.c_uint64,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_hivesync_ffi_fn_free_jobwatch.restype = None
+_UniffiLib.uniffi_hivesync_ffi_fn_clone_logsink.argtypes = (
+    ctypes.c_uint64,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_hivesync_ffi_fn_clone_logsink.restype = ctypes.c_uint64
+_UniffiLib.uniffi_hivesync_ffi_fn_free_logsink.argtypes = (
+    ctypes.c_uint64,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_hivesync_ffi_fn_free_logsink.restype = None
+_UniffiLib.uniffi_hivesync_ffi_fn_clone_notificationstream.argtypes = (
+    ctypes.c_uint64,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_hivesync_ffi_fn_clone_notificationstream.restype = ctypes.c_uint64
+_UniffiLib.uniffi_hivesync_ffi_fn_free_notificationstream.argtypes = (
+    ctypes.c_uint64,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_hivesync_ffi_fn_free_notificationstream.restype = None
 _UniffiLib.uniffi_hivesync_ffi_fn_clone_openpreview.argtypes = (
     ctypes.c_uint64,
     ctypes.POINTER(_UniffiRustCallStatus),
@@ -828,6 +1314,16 @@ _UniffiLib.uniffi_hivesync_ffi_fn_free_previewtoken.argtypes = (
     ctypes.POINTER(_UniffiRustCallStatus),
 )
 _UniffiLib.uniffi_hivesync_ffi_fn_free_previewtoken.restype = None
+_UniffiLib.uniffi_hivesync_ffi_fn_clone_publishing.argtypes = (
+    ctypes.c_uint64,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_hivesync_ffi_fn_clone_publishing.restype = ctypes.c_uint64
+_UniffiLib.uniffi_hivesync_ffi_fn_free_publishing.argtypes = (
+    ctypes.c_uint64,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_hivesync_ffi_fn_free_publishing.restype = None
 _UniffiLib.uniffi_hivesync_ffi_fn_clone_secretstore.argtypes = (
     ctypes.c_uint64,
     ctypes.POINTER(_UniffiRustCallStatus),
@@ -838,6 +1334,23 @@ _UniffiLib.uniffi_hivesync_ffi_fn_free_secretstore.argtypes = (
     ctypes.POINTER(_UniffiRustCallStatus),
 )
 _UniffiLib.uniffi_hivesync_ffi_fn_free_secretstore.restype = None
+_UNIFFI_CALLBACK_INTERFACE_HIVESYNC_FFI_LOG_SINK_METHOD0 = ctypes.CFUNCTYPE(None,ctypes.c_uint64,_UniffiRustBuffer,ctypes.c_uint64,ctypes.c_void_p,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UNIFFI_CALLBACK_INTERFACE_CLONE_HIVESYNC_FFI_LOG_SINK = ctypes.CFUNCTYPE(ctypes.c_uint64,ctypes.c_uint64,
+)
+_UNIFFI_CALLBACK_INTERFACE_FREE_HIVESYNC_FFI_LOG_SINK = ctypes.CFUNCTYPE(None,ctypes.c_uint64,
+)
+class _UniffiVTableCallbackInterfaceHivesyncFfiLogSink(ctypes.Structure):
+    _fields_ = [
+        ("uniffi_free", _UNIFFI_CALLBACK_INTERFACE_FREE_HIVESYNC_FFI_LOG_SINK),
+        ("uniffi_clone", _UNIFFI_CALLBACK_INTERFACE_CLONE_HIVESYNC_FFI_LOG_SINK),
+        ("write", _UNIFFI_CALLBACK_INTERFACE_HIVESYNC_FFI_LOG_SINK_METHOD0),
+    ]
+_UniffiLib.uniffi_hivesync_ffi_fn_init_callback_vtable_logsink.argtypes = (
+    ctypes.POINTER(_UniffiVTableCallbackInterfaceHivesyncFfiLogSink),
+)
+_UniffiLib.uniffi_hivesync_ffi_fn_init_callback_vtable_logsink.restype = None
 class _UniffiForeignFutureResultRustBuffer(ctypes.Structure):
     _fields_ = [
         ("return_value", _UniffiRustBuffer),
@@ -1379,7 +1892,7 @@ class Platform(enum.Enum):
     
     UNKNOWN = 4
     """
-    One that this client does not know.
+    A value that this version does not know.
 """
     
 
@@ -1578,6 +2091,26 @@ class _UniffiFfiConverterTypeErrorDetails(_UniffiConverterRustBuffer):
         _UniffiFfiConverterOptionalString.write(value.reason, buf)
         _UniffiFfiConverterOptionalString.write(value.correlation_id, buf)
 
+class _UniffiFfiConverterBytes(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        size = buf.read_i32()
+        if size < 0:
+            raise InternalError("Unexpected negative byte string length")
+        return buf.read(size)
+
+    @staticmethod
+    def check_lower(value):
+        try:
+            memoryview(value)
+        except TypeError:
+            raise TypeError("a bytes-like object is required, not {!r}".format(type(value).__name__))
+
+    @staticmethod
+    def write(value, buf):
+        buf.write_i32(len(value))
+        buf.write(value)
+
 class _UniffiFfiConverterUInt64(_UniffiConverterPrimitiveInt):
     CLASS_NAME = "u64"
     VALUE_MIN = 0
@@ -1591,183 +2124,529 @@ class _UniffiFfiConverterUInt64(_UniffiConverterPrimitiveInt):
     def write(value, buf):
         buf.write_u64(value)
 
-@dataclass
-class OpenStats:
+
+
+
+
+
+class TreeEntryKind(enum.Enum):
     """
-    What a download brought.
-"""
-    def __init__(self, *, files:int, bytes:int, downloaded_bytes:int):
-        self.files = files
-        self.bytes = bytes
-        self.downloaded_bytes = downloaded_bytes
-        
-        
-
-    
-    def __str__(self):
-        return "OpenStats(files={}, bytes={}, downloaded_bytes={})".format(self.files, self.bytes, self.downloaded_bytes)
-    def __eq__(self, other):
-        if self.files != other.files:
-            return False
-        if self.bytes != other.bytes:
-            return False
-        if self.downloaded_bytes != other.downloaded_bytes:
-            return False
-        return True
-
-class _UniffiFfiConverterTypeOpenStats(_UniffiConverterRustBuffer):
-    @staticmethod
-    def read(buf):
-        return OpenStats(
-            files=_UniffiFfiConverterUInt64.read(buf),
-            bytes=_UniffiFfiConverterUInt64.read(buf),
-            downloaded_bytes=_UniffiFfiConverterUInt64.read(buf),
-        )
-
-    @staticmethod
-    def check_lower(value):
-        _UniffiFfiConverterUInt64.check_lower(value.files)
-        _UniffiFfiConverterUInt64.check_lower(value.bytes)
-        _UniffiFfiConverterUInt64.check_lower(value.downloaded_bytes)
-
-    @staticmethod
-    def write(value, buf):
-        _UniffiFfiConverterUInt64.write(value.files, buf)
-        _UniffiFfiConverterUInt64.write(value.bytes, buf)
-        _UniffiFfiConverterUInt64.write(value.downloaded_bytes, buf)
-
-@dataclass
-class PreviewFile:
-    """
-    A file of a preview.
-"""
-    def __init__(self, *, path:str, size:int, sha256:str):
-        self.path = path
-        self.size = size
-        self.sha256 = sha256
-        
-        
-
-    
-    def __str__(self):
-        return "PreviewFile(path={}, size={}, sha256={})".format(self.path, self.size, self.sha256)
-    def __eq__(self, other):
-        if self.path != other.path:
-            return False
-        if self.size != other.size:
-            return False
-        if self.sha256 != other.sha256:
-            return False
-        return True
-
-class _UniffiFfiConverterTypePreviewFile(_UniffiConverterRustBuffer):
-    @staticmethod
-    def read(buf):
-        return PreviewFile(
-            path=_UniffiFfiConverterString.read(buf),
-            size=_UniffiFfiConverterUInt64.read(buf),
-            sha256=_UniffiFfiConverterString.read(buf),
-        )
-
-    @staticmethod
-    def check_lower(value):
-        _UniffiFfiConverterString.check_lower(value.path)
-        _UniffiFfiConverterUInt64.check_lower(value.size)
-        _UniffiFfiConverterString.check_lower(value.sha256)
-
-    @staticmethod
-    def write(value, buf):
-        _UniffiFfiConverterString.write(value.path, buf)
-        _UniffiFfiConverterUInt64.write(value.size, buf)
-        _UniffiFfiConverterString.write(value.sha256, buf)
-
-@dataclass
-class StoreCapabilities:
-    """
-    What a store can do.
-"""
-    def __init__(self, *, persistent:bool, shared:bool):
-        self.persistent = persistent
-        self.shared = shared
-        
-        
-
-    
-    def __str__(self):
-        return "StoreCapabilities(persistent={}, shared={})".format(self.persistent, self.shared)
-    def __eq__(self, other):
-        if self.persistent != other.persistent:
-            return False
-        if self.shared != other.shared:
-            return False
-        return True
-
-class _UniffiFfiConverterTypeStoreCapabilities(_UniffiConverterRustBuffer):
-    @staticmethod
-    def read(buf):
-        return StoreCapabilities(
-            persistent=_UniffiFfiConverterBoolean.read(buf),
-            shared=_UniffiFfiConverterBoolean.read(buf),
-        )
-
-    @staticmethod
-    def check_lower(value):
-        _UniffiFfiConverterBoolean.check_lower(value.persistent)
-        _UniffiFfiConverterBoolean.check_lower(value.shared)
-
-    @staticmethod
-    def write(value, buf):
-        _UniffiFfiConverterBoolean.write(value.persistent, buf)
-        _UniffiFfiConverterBoolean.write(value.shared, buf)
-
-
-
-
-
-
-class SignedOutReason(enum.Enum):
-    """
-    Why nobody is signed in.
+    What an entry of a tree is.
 """
     
-    NOT_SIGNED_IN = 0
+    FILE = 0
     """
-    Nobody has signed in with this client yet, or its user signed out.
+    A file.
 """
     
-    SESSION_ENDED = 1
+    EXECUTABLE = 1
     """
-    The server ended the session: it expired, or was revoked.
+    A file that can be run.
+"""
+    
+    DIRECTORY = 2
+    """
+    A directory.
+"""
+    
+    SYMLINK = 3
+    """
+    A symbolic link: shown as such, never followed.
+"""
+    
+    SUBMODULE = 4
+    """
+    A commit of another repository: never fetched.
+"""
+    
+    UNKNOWN = 5
+    """
+    A value that this version does not know.
 """
     
 
 
-class _UniffiFfiConverterTypeSignedOutReason(_UniffiConverterRustBuffer):
+class _UniffiFfiConverterTypeTreeEntryKind(_UniffiConverterRustBuffer):
     @staticmethod
     def read(buf):
         variant = buf.read_i32()
         if variant == 1:
-            return SignedOutReason.NOT_SIGNED_IN
+            return TreeEntryKind.FILE
         if variant == 2:
-            return SignedOutReason.SESSION_ENDED
+            return TreeEntryKind.EXECUTABLE
+        if variant == 3:
+            return TreeEntryKind.DIRECTORY
+        if variant == 4:
+            return TreeEntryKind.SYMLINK
+        if variant == 5:
+            return TreeEntryKind.SUBMODULE
+        if variant == 6:
+            return TreeEntryKind.UNKNOWN
         raise InternalError("Raw enum value doesn't match any cases")
 
     @staticmethod
     def check_lower(value):
-        if value == SignedOutReason.NOT_SIGNED_IN:
+        if value == TreeEntryKind.FILE:
             return
-        if value == SignedOutReason.SESSION_ENDED:
+        if value == TreeEntryKind.EXECUTABLE:
+            return
+        if value == TreeEntryKind.DIRECTORY:
+            return
+        if value == TreeEntryKind.SYMLINK:
+            return
+        if value == TreeEntryKind.SUBMODULE:
+            return
+        if value == TreeEntryKind.UNKNOWN:
             return
         raise ValueError(value)
 
     @staticmethod
     def write(value, buf):
-        if value == SignedOutReason.NOT_SIGNED_IN:
+        if value == TreeEntryKind.FILE:
             buf.write_i32(1)
-        if value == SignedOutReason.SESSION_ENDED:
+        if value == TreeEntryKind.EXECUTABLE:
             buf.write_i32(2)
+        if value == TreeEntryKind.DIRECTORY:
+            buf.write_i32(3)
+        if value == TreeEntryKind.SYMLINK:
+            buf.write_i32(4)
+        if value == TreeEntryKind.SUBMODULE:
+            buf.write_i32(5)
+        if value == TreeEntryKind.UNKNOWN:
+            buf.write_i32(6)
 
 
+
+@dataclass
+class FileContent:
+    """
+    A file of a mirror, or a piece of it.
+"""
+    def __init__(self, *, bytes:bytes, size:int, object_id:str, binary:bool, kind:TreeEntryKind, commit:str):
+        self.bytes = bytes
+        self.size = size
+        self.object_id = object_id
+        self.binary = binary
+        self.kind = kind
+        self.commit = commit
+        
+        
+
+    
+    def __str__(self):
+        return "FileContent(bytes={}, size={}, object_id={}, binary={}, kind={}, commit={})".format(self.bytes, self.size, self.object_id, self.binary, self.kind, self.commit)
+    def __eq__(self, other):
+        if self.bytes != other.bytes:
+            return False
+        if self.size != other.size:
+            return False
+        if self.object_id != other.object_id:
+            return False
+        if self.binary != other.binary:
+            return False
+        if self.kind != other.kind:
+            return False
+        if self.commit != other.commit:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeFileContent(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return FileContent(
+            bytes=_UniffiFfiConverterBytes.read(buf),
+            size=_UniffiFfiConverterUInt64.read(buf),
+            object_id=_UniffiFfiConverterString.read(buf),
+            binary=_UniffiFfiConverterBoolean.read(buf),
+            kind=_UniffiFfiConverterTypeTreeEntryKind.read(buf),
+            commit=_UniffiFfiConverterString.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterBytes.check_lower(value.bytes)
+        _UniffiFfiConverterUInt64.check_lower(value.size)
+        _UniffiFfiConverterString.check_lower(value.object_id)
+        _UniffiFfiConverterBoolean.check_lower(value.binary)
+        _UniffiFfiConverterTypeTreeEntryKind.check_lower(value.kind)
+        _UniffiFfiConverterString.check_lower(value.commit)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterBytes.write(value.bytes, buf)
+        _UniffiFfiConverterUInt64.write(value.size, buf)
+        _UniffiFfiConverterString.write(value.object_id, buf)
+        _UniffiFfiConverterBoolean.write(value.binary, buf)
+        _UniffiFfiConverterTypeTreeEntryKind.write(value.kind, buf)
+        _UniffiFfiConverterString.write(value.commit, buf)
+
+
+
+
+
+
+class JobKind(enum.Enum):
+    """
+    What a job does.
+"""
+    
+    REPO_SYNC = 0
+    """
+    Fetches a repository into its mirror.
+"""
+    
+    PREVIEW_VERIFY = 1
+    """
+    Checks the files of a preview.
+"""
+    
+    CLEANUP = 2
+    """
+    Removes what nothing refers to any more.
+"""
+    
+    UNKNOWN = 3
+    """
+    A value that this version does not know.
+"""
+    
+
+
+class _UniffiFfiConverterTypeJobKind(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        variant = buf.read_i32()
+        if variant == 1:
+            return JobKind.REPO_SYNC
+        if variant == 2:
+            return JobKind.PREVIEW_VERIFY
+        if variant == 3:
+            return JobKind.CLEANUP
+        if variant == 4:
+            return JobKind.UNKNOWN
+        raise InternalError("Raw enum value doesn't match any cases")
+
+    @staticmethod
+    def check_lower(value):
+        if value == JobKind.REPO_SYNC:
+            return
+        if value == JobKind.PREVIEW_VERIFY:
+            return
+        if value == JobKind.CLEANUP:
+            return
+        if value == JobKind.UNKNOWN:
+            return
+        raise ValueError(value)
+
+    @staticmethod
+    def write(value, buf):
+        if value == JobKind.REPO_SYNC:
+            buf.write_i32(1)
+        if value == JobKind.PREVIEW_VERIFY:
+            buf.write_i32(2)
+        if value == JobKind.CLEANUP:
+            buf.write_i32(3)
+        if value == JobKind.UNKNOWN:
+            buf.write_i32(4)
+
+
+
+
+
+
+
+
+class JobState(enum.Enum):
+    """
+    Where a job stands.
+"""
+    
+    QUEUED = 0
+    """
+    It waits for a worker, or for its next try.
+"""
+    
+    RUNNING = 1
+    """
+    A worker has it.
+"""
+    
+    CANCELLING = 2
+    """
+    It was asked to stop; its worker has not confirmed yet.
+"""
+    
+    SUCCEEDED = 3
+    """
+    It ended well.
+"""
+    
+    FAILED = 4
+    """
+    It was given up.
+"""
+    
+    CANCELLED = 5
+    """
+    It was stopped.
+"""
+    
+    UNKNOWN = 6
+    """
+    A value that this version does not know.
+"""
+    
+
+
+class _UniffiFfiConverterTypeJobState(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        variant = buf.read_i32()
+        if variant == 1:
+            return JobState.QUEUED
+        if variant == 2:
+            return JobState.RUNNING
+        if variant == 3:
+            return JobState.CANCELLING
+        if variant == 4:
+            return JobState.SUCCEEDED
+        if variant == 5:
+            return JobState.FAILED
+        if variant == 6:
+            return JobState.CANCELLED
+        if variant == 7:
+            return JobState.UNKNOWN
+        raise InternalError("Raw enum value doesn't match any cases")
+
+    @staticmethod
+    def check_lower(value):
+        if value == JobState.QUEUED:
+            return
+        if value == JobState.RUNNING:
+            return
+        if value == JobState.CANCELLING:
+            return
+        if value == JobState.SUCCEEDED:
+            return
+        if value == JobState.FAILED:
+            return
+        if value == JobState.CANCELLED:
+            return
+        if value == JobState.UNKNOWN:
+            return
+        raise ValueError(value)
+
+    @staticmethod
+    def write(value, buf):
+        if value == JobState.QUEUED:
+            buf.write_i32(1)
+        if value == JobState.RUNNING:
+            buf.write_i32(2)
+        if value == JobState.CANCELLING:
+            buf.write_i32(3)
+        if value == JobState.SUCCEEDED:
+            buf.write_i32(4)
+        if value == JobState.FAILED:
+            buf.write_i32(5)
+        if value == JobState.CANCELLED:
+            buf.write_i32(6)
+        if value == JobState.UNKNOWN:
+            buf.write_i32(7)
+
+
+
+class _UniffiFfiConverterUInt32(_UniffiConverterPrimitiveInt):
+    CLASS_NAME = "u32"
+    VALUE_MIN = 0
+    VALUE_MAX = 2**32
+
+    @staticmethod
+    def read(buf):
+        return buf.read_u32()
+
+    @staticmethod
+    def write(value, buf):
+        buf.write_u32(value)
+
+
+
+
+
+
+class JobPhase(enum.Enum):
+    """
+    What a running job does at the moment.
+"""
+    
+    PREPARING = 0
+    """
+    It makes ready.
+"""
+    
+    COUNTING = 1
+    """
+    The other side enumerates and counts objects.
+"""
+    
+    RECEIVING = 2
+    """
+    Objects are being received.
+"""
+    
+    RESOLVING = 3
+    """
+    Deltas are being resolved and objects checked.
+"""
+    
+    VERIFYING = 4
+    """
+    The result is being checked.
+"""
+    
+    PUBLISHING = 5
+    """
+    The result is being put in place.
+"""
+    
+    UNKNOWN = 6
+    """
+    A value that this version does not know.
+"""
+    
+
+
+class _UniffiFfiConverterTypeJobPhase(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        variant = buf.read_i32()
+        if variant == 1:
+            return JobPhase.PREPARING
+        if variant == 2:
+            return JobPhase.COUNTING
+        if variant == 3:
+            return JobPhase.RECEIVING
+        if variant == 4:
+            return JobPhase.RESOLVING
+        if variant == 5:
+            return JobPhase.VERIFYING
+        if variant == 6:
+            return JobPhase.PUBLISHING
+        if variant == 7:
+            return JobPhase.UNKNOWN
+        raise InternalError("Raw enum value doesn't match any cases")
+
+    @staticmethod
+    def check_lower(value):
+        if value == JobPhase.PREPARING:
+            return
+        if value == JobPhase.COUNTING:
+            return
+        if value == JobPhase.RECEIVING:
+            return
+        if value == JobPhase.RESOLVING:
+            return
+        if value == JobPhase.VERIFYING:
+            return
+        if value == JobPhase.PUBLISHING:
+            return
+        if value == JobPhase.UNKNOWN:
+            return
+        raise ValueError(value)
+
+    @staticmethod
+    def write(value, buf):
+        if value == JobPhase.PREPARING:
+            buf.write_i32(1)
+        if value == JobPhase.COUNTING:
+            buf.write_i32(2)
+        if value == JobPhase.RECEIVING:
+            buf.write_i32(3)
+        if value == JobPhase.RESOLVING:
+            buf.write_i32(4)
+        if value == JobPhase.VERIFYING:
+            buf.write_i32(5)
+        if value == JobPhase.PUBLISHING:
+            buf.write_i32(6)
+        if value == JobPhase.UNKNOWN:
+            buf.write_i32(7)
+
+
+
+@dataclass
+class JobProgress:
+    """
+    How far a running job is.
+"""
+    def __init__(self, *, phase:JobPhase, done:int, total:int, bytes:int):
+        self.phase = phase
+        self.done = done
+        self.total = total
+        self.bytes = bytes
+        
+        
+
+    
+    def __str__(self):
+        return "JobProgress(phase={}, done={}, total={}, bytes={})".format(self.phase, self.done, self.total, self.bytes)
+    def __eq__(self, other):
+        if self.phase != other.phase:
+            return False
+        if self.done != other.done:
+            return False
+        if self.total != other.total:
+            return False
+        if self.bytes != other.bytes:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeJobProgress(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return JobProgress(
+            phase=_UniffiFfiConverterTypeJobPhase.read(buf),
+            done=_UniffiFfiConverterUInt64.read(buf),
+            total=_UniffiFfiConverterUInt64.read(buf),
+            bytes=_UniffiFfiConverterUInt64.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterTypeJobPhase.check_lower(value.phase)
+        _UniffiFfiConverterUInt64.check_lower(value.done)
+        _UniffiFfiConverterUInt64.check_lower(value.total)
+        _UniffiFfiConverterUInt64.check_lower(value.bytes)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterTypeJobPhase.write(value.phase, buf)
+        _UniffiFfiConverterUInt64.write(value.done, buf)
+        _UniffiFfiConverterUInt64.write(value.total, buf)
+        _UniffiFfiConverterUInt64.write(value.bytes, buf)
+
+class _UniffiFfiConverterOptionalTypeJobProgress(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        if value is not None:
+            _UniffiFfiConverterTypeJobProgress.check_lower(value)
+
+    @classmethod
+    def write(cls, value, buf):
+        if value is None:
+            buf.write_u8(0)
+            return
+
+        buf.write_u8(1)
+        _UniffiFfiConverterTypeJobProgress.write(value, buf)
+
+    @classmethod
+    def read(cls, buf):
+        flag = buf.read_u8()
+        if flag == 0:
+            return None
+        elif flag == 1:
+            return _UniffiFfiConverterTypeJobProgress.read(buf)
+        else:
+            raise InternalError("Unexpected flag byte for optional type")
 
 # The Timestamp type.
 Timestamp = datetime.datetime
@@ -1831,6 +2710,2081 @@ class _UniffiFfiConverterOptionalTimestamp(_UniffiConverterRustBuffer):
         else:
             raise InternalError("Unexpected flag byte for optional type")
 
+@dataclass
+class Job:
+    """
+    A queued unit of work.
+"""
+    def __init__(self, *, id:str, kind:JobKind, state:JobState, ended:bool, team_id:typing.Optional[str], project_id:typing.Optional[str], attempts:int, failure:typing.Optional[str], progress:typing.Optional[JobProgress], created_at:Timestamp, started_at:typing.Optional[Timestamp], finished_at:typing.Optional[Timestamp]):
+        self.id = id
+        self.kind = kind
+        self.state = state
+        self.ended = ended
+        self.team_id = team_id
+        self.project_id = project_id
+        self.attempts = attempts
+        self.failure = failure
+        self.progress = progress
+        self.created_at = created_at
+        self.started_at = started_at
+        self.finished_at = finished_at
+        
+        
+
+    
+    def __str__(self):
+        return "Job(id={}, kind={}, state={}, ended={}, team_id={}, project_id={}, attempts={}, failure={}, progress={}, created_at={}, started_at={}, finished_at={})".format(self.id, self.kind, self.state, self.ended, self.team_id, self.project_id, self.attempts, self.failure, self.progress, self.created_at, self.started_at, self.finished_at)
+    def __eq__(self, other):
+        if self.id != other.id:
+            return False
+        if self.kind != other.kind:
+            return False
+        if self.state != other.state:
+            return False
+        if self.ended != other.ended:
+            return False
+        if self.team_id != other.team_id:
+            return False
+        if self.project_id != other.project_id:
+            return False
+        if self.attempts != other.attempts:
+            return False
+        if self.failure != other.failure:
+            return False
+        if self.progress != other.progress:
+            return False
+        if self.created_at != other.created_at:
+            return False
+        if self.started_at != other.started_at:
+            return False
+        if self.finished_at != other.finished_at:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeJob(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return Job(
+            id=_UniffiFfiConverterString.read(buf),
+            kind=_UniffiFfiConverterTypeJobKind.read(buf),
+            state=_UniffiFfiConverterTypeJobState.read(buf),
+            ended=_UniffiFfiConverterBoolean.read(buf),
+            team_id=_UniffiFfiConverterOptionalString.read(buf),
+            project_id=_UniffiFfiConverterOptionalString.read(buf),
+            attempts=_UniffiFfiConverterUInt32.read(buf),
+            failure=_UniffiFfiConverterOptionalString.read(buf),
+            progress=_UniffiFfiConverterOptionalTypeJobProgress.read(buf),
+            created_at=_UniffiFfiConverterTimestamp.read(buf),
+            started_at=_UniffiFfiConverterOptionalTimestamp.read(buf),
+            finished_at=_UniffiFfiConverterOptionalTimestamp.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterString.check_lower(value.id)
+        _UniffiFfiConverterTypeJobKind.check_lower(value.kind)
+        _UniffiFfiConverterTypeJobState.check_lower(value.state)
+        _UniffiFfiConverterBoolean.check_lower(value.ended)
+        _UniffiFfiConverterOptionalString.check_lower(value.team_id)
+        _UniffiFfiConverterOptionalString.check_lower(value.project_id)
+        _UniffiFfiConverterUInt32.check_lower(value.attempts)
+        _UniffiFfiConverterOptionalString.check_lower(value.failure)
+        _UniffiFfiConverterOptionalTypeJobProgress.check_lower(value.progress)
+        _UniffiFfiConverterTimestamp.check_lower(value.created_at)
+        _UniffiFfiConverterOptionalTimestamp.check_lower(value.started_at)
+        _UniffiFfiConverterOptionalTimestamp.check_lower(value.finished_at)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterString.write(value.id, buf)
+        _UniffiFfiConverterTypeJobKind.write(value.kind, buf)
+        _UniffiFfiConverterTypeJobState.write(value.state, buf)
+        _UniffiFfiConverterBoolean.write(value.ended, buf)
+        _UniffiFfiConverterOptionalString.write(value.team_id, buf)
+        _UniffiFfiConverterOptionalString.write(value.project_id, buf)
+        _UniffiFfiConverterUInt32.write(value.attempts, buf)
+        _UniffiFfiConverterOptionalString.write(value.failure, buf)
+        _UniffiFfiConverterOptionalTypeJobProgress.write(value.progress, buf)
+        _UniffiFfiConverterTimestamp.write(value.created_at, buf)
+        _UniffiFfiConverterOptionalTimestamp.write(value.started_at, buf)
+        _UniffiFfiConverterOptionalTimestamp.write(value.finished_at, buf)
+
+class _UniffiFfiConverterSequenceTypeJob(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        for item in value:
+            _UniffiFfiConverterTypeJob.check_lower(item)
+
+    @classmethod
+    def write(cls, value, buf):
+        items = len(value)
+        buf.write_i32(items)
+        for item in value:
+            _UniffiFfiConverterTypeJob.write(item, buf)
+
+    @classmethod
+    def read(cls, buf):
+        count = buf.read_i32()
+        if count < 0:
+            raise InternalError("Unexpected negative sequence length")
+
+        return [
+            _UniffiFfiConverterTypeJob.read(buf) for i in range(count)
+        ]
+
+@dataclass
+class JobPage:
+    """
+    A part of a list of jobs.
+"""
+    def __init__(self, *, items:typing.List[Job], next:typing.Optional[str]):
+        self.items = items
+        self.next = next
+        
+        
+
+    
+    def __str__(self):
+        return "JobPage(items={}, next={})".format(self.items, self.next)
+    def __eq__(self, other):
+        if self.items != other.items:
+            return False
+        if self.next != other.next:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeJobPage(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return JobPage(
+            items=_UniffiFfiConverterSequenceTypeJob.read(buf),
+            next=_UniffiFfiConverterOptionalString.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterSequenceTypeJob.check_lower(value.items)
+        _UniffiFfiConverterOptionalString.check_lower(value.next)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterSequenceTypeJob.write(value.items, buf)
+        _UniffiFfiConverterOptionalString.write(value.next, buf)
+
+
+
+
+
+
+class LogLevel(enum.Enum):
+    """
+    How much a record matters.
+"""
+    
+    ERROR = 0
+    """
+    Something failed that should not.
+"""
+    
+    WARN = 1
+    """
+    Something is not as it should be.
+"""
+    
+    INFO = 2
+    """
+    Something worth knowing happened.
+"""
+    
+    DEBUG = 3
+    """
+    For whoever looks for a fault.
+"""
+    
+
+
+class _UniffiFfiConverterTypeLogLevel(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        variant = buf.read_i32()
+        if variant == 1:
+            return LogLevel.ERROR
+        if variant == 2:
+            return LogLevel.WARN
+        if variant == 3:
+            return LogLevel.INFO
+        if variant == 4:
+            return LogLevel.DEBUG
+        raise InternalError("Raw enum value doesn't match any cases")
+
+    @staticmethod
+    def check_lower(value):
+        if value == LogLevel.ERROR:
+            return
+        if value == LogLevel.WARN:
+            return
+        if value == LogLevel.INFO:
+            return
+        if value == LogLevel.DEBUG:
+            return
+        raise ValueError(value)
+
+    @staticmethod
+    def write(value, buf):
+        if value == LogLevel.ERROR:
+            buf.write_i32(1)
+        if value == LogLevel.WARN:
+            buf.write_i32(2)
+        if value == LogLevel.INFO:
+            buf.write_i32(3)
+        if value == LogLevel.DEBUG:
+            buf.write_i32(4)
+
+
+
+@dataclass
+class LogRecord:
+    """
+    One thing that was logged.
+"""
+    def __init__(self, *, at:Timestamp, level:LogLevel, target:str, text:str):
+        self.at = at
+        self.level = level
+        self.target = target
+        self.text = text
+        
+        
+
+    
+    def __str__(self):
+        return "LogRecord(at={}, level={}, target={}, text={})".format(self.at, self.level, self.target, self.text)
+    def __eq__(self, other):
+        if self.at != other.at:
+            return False
+        if self.level != other.level:
+            return False
+        if self.target != other.target:
+            return False
+        if self.text != other.text:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeLogRecord(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return LogRecord(
+            at=_UniffiFfiConverterTimestamp.read(buf),
+            level=_UniffiFfiConverterTypeLogLevel.read(buf),
+            target=_UniffiFfiConverterString.read(buf),
+            text=_UniffiFfiConverterString.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterTimestamp.check_lower(value.at)
+        _UniffiFfiConverterTypeLogLevel.check_lower(value.level)
+        _UniffiFfiConverterString.check_lower(value.target)
+        _UniffiFfiConverterString.check_lower(value.text)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterTimestamp.write(value.at, buf)
+        _UniffiFfiConverterTypeLogLevel.write(value.level, buf)
+        _UniffiFfiConverterString.write(value.target, buf)
+        _UniffiFfiConverterString.write(value.text, buf)
+
+
+
+
+
+
+class NotificationKind(enum.Enum):
+    """
+    What a notification tells.
+"""
+    
+    DEVICE_ADDED = 0
+    """
+    A device signed in for the first time.
+"""
+    
+    SESSION_REVOKED = 1
+    """
+    A session was ended by somebody else than itself.
+"""
+    
+    INVITED = 2
+    """
+    An invitation to a team waits.
+"""
+    
+    MEMBER_JOINED = 3
+    """
+    Somebody joined a team.
+"""
+    
+    REPOSITORY_SYNCED = 4
+    """
+    A repository was synced.
+"""
+    
+    REPOSITORY_SYNC_FAILED = 5
+    """
+    A sync was given up.
+"""
+    
+    PREVIEW_READY = 6
+    """
+    A preview can be opened.
+"""
+    
+    PREVIEW_FAILED = 7
+    """
+    The files of a preview were not what its manifest says.
+"""
+    
+    UNKNOWN = 8
+    """
+    A value that this version does not know.
+"""
+    
+
+
+class _UniffiFfiConverterTypeNotificationKind(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        variant = buf.read_i32()
+        if variant == 1:
+            return NotificationKind.DEVICE_ADDED
+        if variant == 2:
+            return NotificationKind.SESSION_REVOKED
+        if variant == 3:
+            return NotificationKind.INVITED
+        if variant == 4:
+            return NotificationKind.MEMBER_JOINED
+        if variant == 5:
+            return NotificationKind.REPOSITORY_SYNCED
+        if variant == 6:
+            return NotificationKind.REPOSITORY_SYNC_FAILED
+        if variant == 7:
+            return NotificationKind.PREVIEW_READY
+        if variant == 8:
+            return NotificationKind.PREVIEW_FAILED
+        if variant == 9:
+            return NotificationKind.UNKNOWN
+        raise InternalError("Raw enum value doesn't match any cases")
+
+    @staticmethod
+    def check_lower(value):
+        if value == NotificationKind.DEVICE_ADDED:
+            return
+        if value == NotificationKind.SESSION_REVOKED:
+            return
+        if value == NotificationKind.INVITED:
+            return
+        if value == NotificationKind.MEMBER_JOINED:
+            return
+        if value == NotificationKind.REPOSITORY_SYNCED:
+            return
+        if value == NotificationKind.REPOSITORY_SYNC_FAILED:
+            return
+        if value == NotificationKind.PREVIEW_READY:
+            return
+        if value == NotificationKind.PREVIEW_FAILED:
+            return
+        if value == NotificationKind.UNKNOWN:
+            return
+        raise ValueError(value)
+
+    @staticmethod
+    def write(value, buf):
+        if value == NotificationKind.DEVICE_ADDED:
+            buf.write_i32(1)
+        if value == NotificationKind.SESSION_REVOKED:
+            buf.write_i32(2)
+        if value == NotificationKind.INVITED:
+            buf.write_i32(3)
+        if value == NotificationKind.MEMBER_JOINED:
+            buf.write_i32(4)
+        if value == NotificationKind.REPOSITORY_SYNCED:
+            buf.write_i32(5)
+        if value == NotificationKind.REPOSITORY_SYNC_FAILED:
+            buf.write_i32(6)
+        if value == NotificationKind.PREVIEW_READY:
+            buf.write_i32(7)
+        if value == NotificationKind.PREVIEW_FAILED:
+            buf.write_i32(8)
+        if value == NotificationKind.UNKNOWN:
+            buf.write_i32(9)
+
+
+
+@dataclass
+class Notification:
+    """
+    One thing that the user is told.
+"""
+    def __init__(self, *, id:str, sequence:int, kind:NotificationKind, text:str, team_id:typing.Optional[str], project_id:typing.Optional[str], subject_id:typing.Optional[str], read:bool, created_at:Timestamp):
+        self.id = id
+        self.sequence = sequence
+        self.kind = kind
+        self.text = text
+        self.team_id = team_id
+        self.project_id = project_id
+        self.subject_id = subject_id
+        self.read = read
+        self.created_at = created_at
+        
+        
+
+    
+    def __str__(self):
+        return "Notification(id={}, sequence={}, kind={}, text={}, team_id={}, project_id={}, subject_id={}, read={}, created_at={})".format(self.id, self.sequence, self.kind, self.text, self.team_id, self.project_id, self.subject_id, self.read, self.created_at)
+    def __eq__(self, other):
+        if self.id != other.id:
+            return False
+        if self.sequence != other.sequence:
+            return False
+        if self.kind != other.kind:
+            return False
+        if self.text != other.text:
+            return False
+        if self.team_id != other.team_id:
+            return False
+        if self.project_id != other.project_id:
+            return False
+        if self.subject_id != other.subject_id:
+            return False
+        if self.read != other.read:
+            return False
+        if self.created_at != other.created_at:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeNotification(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return Notification(
+            id=_UniffiFfiConverterString.read(buf),
+            sequence=_UniffiFfiConverterUInt64.read(buf),
+            kind=_UniffiFfiConverterTypeNotificationKind.read(buf),
+            text=_UniffiFfiConverterString.read(buf),
+            team_id=_UniffiFfiConverterOptionalString.read(buf),
+            project_id=_UniffiFfiConverterOptionalString.read(buf),
+            subject_id=_UniffiFfiConverterOptionalString.read(buf),
+            read=_UniffiFfiConverterBoolean.read(buf),
+            created_at=_UniffiFfiConverterTimestamp.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterString.check_lower(value.id)
+        _UniffiFfiConverterUInt64.check_lower(value.sequence)
+        _UniffiFfiConverterTypeNotificationKind.check_lower(value.kind)
+        _UniffiFfiConverterString.check_lower(value.text)
+        _UniffiFfiConverterOptionalString.check_lower(value.team_id)
+        _UniffiFfiConverterOptionalString.check_lower(value.project_id)
+        _UniffiFfiConverterOptionalString.check_lower(value.subject_id)
+        _UniffiFfiConverterBoolean.check_lower(value.read)
+        _UniffiFfiConverterTimestamp.check_lower(value.created_at)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterString.write(value.id, buf)
+        _UniffiFfiConverterUInt64.write(value.sequence, buf)
+        _UniffiFfiConverterTypeNotificationKind.write(value.kind, buf)
+        _UniffiFfiConverterString.write(value.text, buf)
+        _UniffiFfiConverterOptionalString.write(value.team_id, buf)
+        _UniffiFfiConverterOptionalString.write(value.project_id, buf)
+        _UniffiFfiConverterOptionalString.write(value.subject_id, buf)
+        _UniffiFfiConverterBoolean.write(value.read, buf)
+        _UniffiFfiConverterTimestamp.write(value.created_at, buf)
+
+class _UniffiFfiConverterSequenceTypeNotification(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        for item in value:
+            _UniffiFfiConverterTypeNotification.check_lower(item)
+
+    @classmethod
+    def write(cls, value, buf):
+        items = len(value)
+        buf.write_i32(items)
+        for item in value:
+            _UniffiFfiConverterTypeNotification.write(item, buf)
+
+    @classmethod
+    def read(cls, buf):
+        count = buf.read_i32()
+        if count < 0:
+            raise InternalError("Unexpected negative sequence length")
+
+        return [
+            _UniffiFfiConverterTypeNotification.read(buf) for i in range(count)
+        ]
+
+@dataclass
+class NotificationPage:
+    """
+    A part of the list of notifications.
+"""
+    def __init__(self, *, items:typing.List[Notification], next:typing.Optional[str], unread_count:int):
+        self.items = items
+        self.next = next
+        self.unread_count = unread_count
+        
+        
+
+    
+    def __str__(self):
+        return "NotificationPage(items={}, next={}, unread_count={})".format(self.items, self.next, self.unread_count)
+    def __eq__(self, other):
+        if self.items != other.items:
+            return False
+        if self.next != other.next:
+            return False
+        if self.unread_count != other.unread_count:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeNotificationPage(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return NotificationPage(
+            items=_UniffiFfiConverterSequenceTypeNotification.read(buf),
+            next=_UniffiFfiConverterOptionalString.read(buf),
+            unread_count=_UniffiFfiConverterUInt32.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterSequenceTypeNotification.check_lower(value.items)
+        _UniffiFfiConverterOptionalString.check_lower(value.next)
+        _UniffiFfiConverterUInt32.check_lower(value.unread_count)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterSequenceTypeNotification.write(value.items, buf)
+        _UniffiFfiConverterOptionalString.write(value.next, buf)
+        _UniffiFfiConverterUInt32.write(value.unread_count, buf)
+
+@dataclass
+class OpenProgress:
+    """
+    How far a download is.
+"""
+    def __init__(self, *, files_done:int, files_total:int, bytes_done:int, bytes_total:int):
+        self.files_done = files_done
+        self.files_total = files_total
+        self.bytes_done = bytes_done
+        self.bytes_total = bytes_total
+        
+        
+
+    
+    def __str__(self):
+        return "OpenProgress(files_done={}, files_total={}, bytes_done={}, bytes_total={})".format(self.files_done, self.files_total, self.bytes_done, self.bytes_total)
+    def __eq__(self, other):
+        if self.files_done != other.files_done:
+            return False
+        if self.files_total != other.files_total:
+            return False
+        if self.bytes_done != other.bytes_done:
+            return False
+        if self.bytes_total != other.bytes_total:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeOpenProgress(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return OpenProgress(
+            files_done=_UniffiFfiConverterUInt64.read(buf),
+            files_total=_UniffiFfiConverterUInt64.read(buf),
+            bytes_done=_UniffiFfiConverterUInt64.read(buf),
+            bytes_total=_UniffiFfiConverterUInt64.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterUInt64.check_lower(value.files_done)
+        _UniffiFfiConverterUInt64.check_lower(value.files_total)
+        _UniffiFfiConverterUInt64.check_lower(value.bytes_done)
+        _UniffiFfiConverterUInt64.check_lower(value.bytes_total)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterUInt64.write(value.files_done, buf)
+        _UniffiFfiConverterUInt64.write(value.files_total, buf)
+        _UniffiFfiConverterUInt64.write(value.bytes_done, buf)
+        _UniffiFfiConverterUInt64.write(value.bytes_total, buf)
+
+@dataclass
+class OpenStats:
+    """
+    What a download brought.
+"""
+    def __init__(self, *, files:int, bytes:int, downloaded_bytes:int):
+        self.files = files
+        self.bytes = bytes
+        self.downloaded_bytes = downloaded_bytes
+        
+        
+
+    
+    def __str__(self):
+        return "OpenStats(files={}, bytes={}, downloaded_bytes={})".format(self.files, self.bytes, self.downloaded_bytes)
+    def __eq__(self, other):
+        if self.files != other.files:
+            return False
+        if self.bytes != other.bytes:
+            return False
+        if self.downloaded_bytes != other.downloaded_bytes:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeOpenStats(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return OpenStats(
+            files=_UniffiFfiConverterUInt64.read(buf),
+            bytes=_UniffiFfiConverterUInt64.read(buf),
+            downloaded_bytes=_UniffiFfiConverterUInt64.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterUInt64.check_lower(value.files)
+        _UniffiFfiConverterUInt64.check_lower(value.bytes)
+        _UniffiFfiConverterUInt64.check_lower(value.downloaded_bytes)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterUInt64.write(value.files, buf)
+        _UniffiFfiConverterUInt64.write(value.bytes, buf)
+        _UniffiFfiConverterUInt64.write(value.downloaded_bytes, buf)
+
+
+
+
+
+
+class PreviewState(enum.Enum):
+    """
+    Where a preview stands.
+"""
+    
+    UPLOADING = 0
+    """
+    Files are missing.
+"""
+    
+    VERIFYING = 1
+    """
+    A worker checks the files.
+"""
+    
+    READY = 2
+    """
+    It can be opened.
+"""
+    
+    FAILED = 3
+    """
+    The files are not what the manifest says.
+"""
+    
+    EXPIRED = 4
+    """
+    Its time is over.
+"""
+    
+    REVOKED = 5
+    """
+    It was ended.
+"""
+    
+    UNKNOWN = 6
+    """
+    A value that this version does not know.
+"""
+    
+
+
+class _UniffiFfiConverterTypePreviewState(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        variant = buf.read_i32()
+        if variant == 1:
+            return PreviewState.UPLOADING
+        if variant == 2:
+            return PreviewState.VERIFYING
+        if variant == 3:
+            return PreviewState.READY
+        if variant == 4:
+            return PreviewState.FAILED
+        if variant == 5:
+            return PreviewState.EXPIRED
+        if variant == 6:
+            return PreviewState.REVOKED
+        if variant == 7:
+            return PreviewState.UNKNOWN
+        raise InternalError("Raw enum value doesn't match any cases")
+
+    @staticmethod
+    def check_lower(value):
+        if value == PreviewState.UPLOADING:
+            return
+        if value == PreviewState.VERIFYING:
+            return
+        if value == PreviewState.READY:
+            return
+        if value == PreviewState.FAILED:
+            return
+        if value == PreviewState.EXPIRED:
+            return
+        if value == PreviewState.REVOKED:
+            return
+        if value == PreviewState.UNKNOWN:
+            return
+        raise ValueError(value)
+
+    @staticmethod
+    def write(value, buf):
+        if value == PreviewState.UPLOADING:
+            buf.write_i32(1)
+        if value == PreviewState.VERIFYING:
+            buf.write_i32(2)
+        if value == PreviewState.READY:
+            buf.write_i32(3)
+        if value == PreviewState.FAILED:
+            buf.write_i32(4)
+        if value == PreviewState.EXPIRED:
+            buf.write_i32(5)
+        if value == PreviewState.REVOKED:
+            buf.write_i32(6)
+        if value == PreviewState.UNKNOWN:
+            buf.write_i32(7)
+
+
+
+class _UniffiFfiConverterSequenceString(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        for item in value:
+            _UniffiFfiConverterString.check_lower(item)
+
+    @classmethod
+    def write(cls, value, buf):
+        items = len(value)
+        buf.write_i32(items)
+        for item in value:
+            _UniffiFfiConverterString.write(item, buf)
+
+    @classmethod
+    def read(cls, buf):
+        count = buf.read_i32()
+        if count < 0:
+            raise InternalError("Unexpected negative sequence length")
+
+        return [
+            _UniffiFfiConverterString.read(buf) for i in range(count)
+        ]
+
+@dataclass
+class Preview:
+    """
+    A preview, as its publisher's team sees it.
+"""
+    def __init__(self, *, id:str, project_id:str, state:PreviewState, device_id:typing.Optional[str], platform:Platform, manifest_digest:str, file_count:int, total_bytes:int, verify_job_id:typing.Optional[str], rejected_paths:typing.List[str], created_at:Timestamp, expires_at:Timestamp):
+        self.id = id
+        self.project_id = project_id
+        self.state = state
+        self.device_id = device_id
+        self.platform = platform
+        self.manifest_digest = manifest_digest
+        self.file_count = file_count
+        self.total_bytes = total_bytes
+        self.verify_job_id = verify_job_id
+        self.rejected_paths = rejected_paths
+        self.created_at = created_at
+        self.expires_at = expires_at
+        
+        
+
+    
+    def __str__(self):
+        return "Preview(id={}, project_id={}, state={}, device_id={}, platform={}, manifest_digest={}, file_count={}, total_bytes={}, verify_job_id={}, rejected_paths={}, created_at={}, expires_at={})".format(self.id, self.project_id, self.state, self.device_id, self.platform, self.manifest_digest, self.file_count, self.total_bytes, self.verify_job_id, self.rejected_paths, self.created_at, self.expires_at)
+    def __eq__(self, other):
+        if self.id != other.id:
+            return False
+        if self.project_id != other.project_id:
+            return False
+        if self.state != other.state:
+            return False
+        if self.device_id != other.device_id:
+            return False
+        if self.platform != other.platform:
+            return False
+        if self.manifest_digest != other.manifest_digest:
+            return False
+        if self.file_count != other.file_count:
+            return False
+        if self.total_bytes != other.total_bytes:
+            return False
+        if self.verify_job_id != other.verify_job_id:
+            return False
+        if self.rejected_paths != other.rejected_paths:
+            return False
+        if self.created_at != other.created_at:
+            return False
+        if self.expires_at != other.expires_at:
+            return False
+        return True
+
+class _UniffiFfiConverterTypePreview(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return Preview(
+            id=_UniffiFfiConverterString.read(buf),
+            project_id=_UniffiFfiConverterString.read(buf),
+            state=_UniffiFfiConverterTypePreviewState.read(buf),
+            device_id=_UniffiFfiConverterOptionalString.read(buf),
+            platform=_UniffiFfiConverterTypePlatform.read(buf),
+            manifest_digest=_UniffiFfiConverterString.read(buf),
+            file_count=_UniffiFfiConverterUInt32.read(buf),
+            total_bytes=_UniffiFfiConverterUInt64.read(buf),
+            verify_job_id=_UniffiFfiConverterOptionalString.read(buf),
+            rejected_paths=_UniffiFfiConverterSequenceString.read(buf),
+            created_at=_UniffiFfiConverterTimestamp.read(buf),
+            expires_at=_UniffiFfiConverterTimestamp.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterString.check_lower(value.id)
+        _UniffiFfiConverterString.check_lower(value.project_id)
+        _UniffiFfiConverterTypePreviewState.check_lower(value.state)
+        _UniffiFfiConverterOptionalString.check_lower(value.device_id)
+        _UniffiFfiConverterTypePlatform.check_lower(value.platform)
+        _UniffiFfiConverterString.check_lower(value.manifest_digest)
+        _UniffiFfiConverterUInt32.check_lower(value.file_count)
+        _UniffiFfiConverterUInt64.check_lower(value.total_bytes)
+        _UniffiFfiConverterOptionalString.check_lower(value.verify_job_id)
+        _UniffiFfiConverterSequenceString.check_lower(value.rejected_paths)
+        _UniffiFfiConverterTimestamp.check_lower(value.created_at)
+        _UniffiFfiConverterTimestamp.check_lower(value.expires_at)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterString.write(value.id, buf)
+        _UniffiFfiConverterString.write(value.project_id, buf)
+        _UniffiFfiConverterTypePreviewState.write(value.state, buf)
+        _UniffiFfiConverterOptionalString.write(value.device_id, buf)
+        _UniffiFfiConverterTypePlatform.write(value.platform, buf)
+        _UniffiFfiConverterString.write(value.manifest_digest, buf)
+        _UniffiFfiConverterUInt32.write(value.file_count, buf)
+        _UniffiFfiConverterUInt64.write(value.total_bytes, buf)
+        _UniffiFfiConverterOptionalString.write(value.verify_job_id, buf)
+        _UniffiFfiConverterSequenceString.write(value.rejected_paths, buf)
+        _UniffiFfiConverterTimestamp.write(value.created_at, buf)
+        _UniffiFfiConverterTimestamp.write(value.expires_at, buf)
+
+@dataclass
+class PreviewFile:
+    """
+    A file of a preview.
+"""
+    def __init__(self, *, path:str, size:int, sha256:str):
+        self.path = path
+        self.size = size
+        self.sha256 = sha256
+        
+        
+
+    
+    def __str__(self):
+        return "PreviewFile(path={}, size={}, sha256={})".format(self.path, self.size, self.sha256)
+    def __eq__(self, other):
+        if self.path != other.path:
+            return False
+        if self.size != other.size:
+            return False
+        if self.sha256 != other.sha256:
+            return False
+        return True
+
+class _UniffiFfiConverterTypePreviewFile(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return PreviewFile(
+            path=_UniffiFfiConverterString.read(buf),
+            size=_UniffiFfiConverterUInt64.read(buf),
+            sha256=_UniffiFfiConverterString.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterString.check_lower(value.path)
+        _UniffiFfiConverterUInt64.check_lower(value.size)
+        _UniffiFfiConverterString.check_lower(value.sha256)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterString.write(value.path, buf)
+        _UniffiFfiConverterUInt64.write(value.size, buf)
+        _UniffiFfiConverterString.write(value.sha256, buf)
+
+class _UniffiFfiConverterSequenceTypePreview(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        for item in value:
+            _UniffiFfiConverterTypePreview.check_lower(item)
+
+    @classmethod
+    def write(cls, value, buf):
+        items = len(value)
+        buf.write_i32(items)
+        for item in value:
+            _UniffiFfiConverterTypePreview.write(item, buf)
+
+    @classmethod
+    def read(cls, buf):
+        count = buf.read_i32()
+        if count < 0:
+            raise InternalError("Unexpected negative sequence length")
+
+        return [
+            _UniffiFfiConverterTypePreview.read(buf) for i in range(count)
+        ]
+
+@dataclass
+class PreviewPage:
+    """
+    A part of a list of previews.
+"""
+    def __init__(self, *, items:typing.List[Preview], next:typing.Optional[str]):
+        self.items = items
+        self.next = next
+        
+        
+
+    
+    def __str__(self):
+        return "PreviewPage(items={}, next={})".format(self.items, self.next)
+    def __eq__(self, other):
+        if self.items != other.items:
+            return False
+        if self.next != other.next:
+            return False
+        return True
+
+class _UniffiFfiConverterTypePreviewPage(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return PreviewPage(
+            items=_UniffiFfiConverterSequenceTypePreview.read(buf),
+            next=_UniffiFfiConverterOptionalString.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterSequenceTypePreview.check_lower(value.items)
+        _UniffiFfiConverterOptionalString.check_lower(value.next)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterSequenceTypePreview.write(value.items, buf)
+        _UniffiFfiConverterOptionalString.write(value.next, buf)
+
+
+
+
+
+
+class MirrorState(enum.Enum):
+    """
+    How a mirror stands.
+"""
+    
+    UNLINKED = 0
+    """
+    No repository is linked.
+"""
+    
+    PENDING = 1
+    """
+    Linked and never synced.
+"""
+    
+    READY = 2
+    """
+    The last sync succeeded.
+"""
+    
+    FAILED = 3
+    """
+    The last sync failed; what an earlier one fetched can still be read.
+"""
+    
+    UNKNOWN = 4
+    """
+    A value that this version does not know.
+"""
+    
+
+
+class _UniffiFfiConverterTypeMirrorState(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        variant = buf.read_i32()
+        if variant == 1:
+            return MirrorState.UNLINKED
+        if variant == 2:
+            return MirrorState.PENDING
+        if variant == 3:
+            return MirrorState.READY
+        if variant == 4:
+            return MirrorState.FAILED
+        if variant == 5:
+            return MirrorState.UNKNOWN
+        raise InternalError("Raw enum value doesn't match any cases")
+
+    @staticmethod
+    def check_lower(value):
+        if value == MirrorState.UNLINKED:
+            return
+        if value == MirrorState.PENDING:
+            return
+        if value == MirrorState.READY:
+            return
+        if value == MirrorState.FAILED:
+            return
+        if value == MirrorState.UNKNOWN:
+            return
+        raise ValueError(value)
+
+    @staticmethod
+    def write(value, buf):
+        if value == MirrorState.UNLINKED:
+            buf.write_i32(1)
+        if value == MirrorState.PENDING:
+            buf.write_i32(2)
+        if value == MirrorState.READY:
+            buf.write_i32(3)
+        if value == MirrorState.FAILED:
+            buf.write_i32(4)
+        if value == MirrorState.UNKNOWN:
+            buf.write_i32(5)
+
+
+
+@dataclass
+class Project:
+    """
+    A project: a repository that a team linked, and the mirror HiveSync keeps of it.
+"""
+    def __init__(self, *, id:str, team_id:str, name:str, repository_url:typing.Optional[str], mirror_state:MirrorState, head_commit:typing.Optional[str], default_branch:typing.Optional[str], mirror_bytes:int, synced_at:typing.Optional[Timestamp], created_at:Timestamp):
+        self.id = id
+        self.team_id = team_id
+        self.name = name
+        self.repository_url = repository_url
+        self.mirror_state = mirror_state
+        self.head_commit = head_commit
+        self.default_branch = default_branch
+        self.mirror_bytes = mirror_bytes
+        self.synced_at = synced_at
+        self.created_at = created_at
+        
+        
+
+    
+    def __str__(self):
+        return "Project(id={}, team_id={}, name={}, repository_url={}, mirror_state={}, head_commit={}, default_branch={}, mirror_bytes={}, synced_at={}, created_at={})".format(self.id, self.team_id, self.name, self.repository_url, self.mirror_state, self.head_commit, self.default_branch, self.mirror_bytes, self.synced_at, self.created_at)
+    def __eq__(self, other):
+        if self.id != other.id:
+            return False
+        if self.team_id != other.team_id:
+            return False
+        if self.name != other.name:
+            return False
+        if self.repository_url != other.repository_url:
+            return False
+        if self.mirror_state != other.mirror_state:
+            return False
+        if self.head_commit != other.head_commit:
+            return False
+        if self.default_branch != other.default_branch:
+            return False
+        if self.mirror_bytes != other.mirror_bytes:
+            return False
+        if self.synced_at != other.synced_at:
+            return False
+        if self.created_at != other.created_at:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeProject(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return Project(
+            id=_UniffiFfiConverterString.read(buf),
+            team_id=_UniffiFfiConverterString.read(buf),
+            name=_UniffiFfiConverterString.read(buf),
+            repository_url=_UniffiFfiConverterOptionalString.read(buf),
+            mirror_state=_UniffiFfiConverterTypeMirrorState.read(buf),
+            head_commit=_UniffiFfiConverterOptionalString.read(buf),
+            default_branch=_UniffiFfiConverterOptionalString.read(buf),
+            mirror_bytes=_UniffiFfiConverterUInt64.read(buf),
+            synced_at=_UniffiFfiConverterOptionalTimestamp.read(buf),
+            created_at=_UniffiFfiConverterTimestamp.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterString.check_lower(value.id)
+        _UniffiFfiConverterString.check_lower(value.team_id)
+        _UniffiFfiConverterString.check_lower(value.name)
+        _UniffiFfiConverterOptionalString.check_lower(value.repository_url)
+        _UniffiFfiConverterTypeMirrorState.check_lower(value.mirror_state)
+        _UniffiFfiConverterOptionalString.check_lower(value.head_commit)
+        _UniffiFfiConverterOptionalString.check_lower(value.default_branch)
+        _UniffiFfiConverterUInt64.check_lower(value.mirror_bytes)
+        _UniffiFfiConverterOptionalTimestamp.check_lower(value.synced_at)
+        _UniffiFfiConverterTimestamp.check_lower(value.created_at)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterString.write(value.id, buf)
+        _UniffiFfiConverterString.write(value.team_id, buf)
+        _UniffiFfiConverterString.write(value.name, buf)
+        _UniffiFfiConverterOptionalString.write(value.repository_url, buf)
+        _UniffiFfiConverterTypeMirrorState.write(value.mirror_state, buf)
+        _UniffiFfiConverterOptionalString.write(value.head_commit, buf)
+        _UniffiFfiConverterOptionalString.write(value.default_branch, buf)
+        _UniffiFfiConverterUInt64.write(value.mirror_bytes, buf)
+        _UniffiFfiConverterOptionalTimestamp.write(value.synced_at, buf)
+        _UniffiFfiConverterTimestamp.write(value.created_at, buf)
+
+class _UniffiFfiConverterSequenceTypeProject(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        for item in value:
+            _UniffiFfiConverterTypeProject.check_lower(item)
+
+    @classmethod
+    def write(cls, value, buf):
+        items = len(value)
+        buf.write_i32(items)
+        for item in value:
+            _UniffiFfiConverterTypeProject.write(item, buf)
+
+    @classmethod
+    def read(cls, buf):
+        count = buf.read_i32()
+        if count < 0:
+            raise InternalError("Unexpected negative sequence length")
+
+        return [
+            _UniffiFfiConverterTypeProject.read(buf) for i in range(count)
+        ]
+
+@dataclass
+class ProjectPage:
+    """
+    A part of a list of projects.
+"""
+    def __init__(self, *, items:typing.List[Project], next:typing.Optional[str]):
+        self.items = items
+        self.next = next
+        
+        
+
+    
+    def __str__(self):
+        return "ProjectPage(items={}, next={})".format(self.items, self.next)
+    def __eq__(self, other):
+        if self.items != other.items:
+            return False
+        if self.next != other.next:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeProjectPage(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return ProjectPage(
+            items=_UniffiFfiConverterSequenceTypeProject.read(buf),
+            next=_UniffiFfiConverterOptionalString.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterSequenceTypeProject.check_lower(value.items)
+        _UniffiFfiConverterOptionalString.check_lower(value.next)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterSequenceTypeProject.write(value.items, buf)
+        _UniffiFfiConverterOptionalString.write(value.next, buf)
+
+@dataclass
+class PublishOptions:
+    """
+    How a bundle is published.
+"""
+    def __init__(self, *, platform:Platform, device_id:typing.Optional[str] = _DEFAULT, entry_point:typing.Optional[str] = _DEFAULT, runtime_version:str = "", lifetime_secs:int = 0):
+        self.platform = platform
+        if device_id is _DEFAULT:
+            self.device_id = None
+        else:
+            self.device_id = device_id
+        if entry_point is _DEFAULT:
+            self.entry_point = None
+        else:
+            self.entry_point = entry_point
+        self.runtime_version = runtime_version
+        self.lifetime_secs = lifetime_secs
+        
+        
+
+    
+    def __str__(self):
+        return "PublishOptions(platform={}, device_id={}, entry_point={}, runtime_version={}, lifetime_secs={})".format(self.platform, self.device_id, self.entry_point, self.runtime_version, self.lifetime_secs)
+    def __eq__(self, other):
+        if self.platform != other.platform:
+            return False
+        if self.device_id != other.device_id:
+            return False
+        if self.entry_point != other.entry_point:
+            return False
+        if self.runtime_version != other.runtime_version:
+            return False
+        if self.lifetime_secs != other.lifetime_secs:
+            return False
+        return True
+
+class _UniffiFfiConverterTypePublishOptions(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return PublishOptions(
+            platform=_UniffiFfiConverterTypePlatform.read(buf),
+            device_id=_UniffiFfiConverterOptionalString.read(buf),
+            entry_point=_UniffiFfiConverterOptionalString.read(buf),
+            runtime_version=_UniffiFfiConverterString.read(buf),
+            lifetime_secs=_UniffiFfiConverterUInt32.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterTypePlatform.check_lower(value.platform)
+        _UniffiFfiConverterOptionalString.check_lower(value.device_id)
+        _UniffiFfiConverterOptionalString.check_lower(value.entry_point)
+        _UniffiFfiConverterString.check_lower(value.runtime_version)
+        _UniffiFfiConverterUInt32.check_lower(value.lifetime_secs)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterTypePlatform.write(value.platform, buf)
+        _UniffiFfiConverterOptionalString.write(value.device_id, buf)
+        _UniffiFfiConverterOptionalString.write(value.entry_point, buf)
+        _UniffiFfiConverterString.write(value.runtime_version, buf)
+        _UniffiFfiConverterUInt32.write(value.lifetime_secs, buf)
+
+
+
+
+
+
+class PublishPhase(enum.Enum):
+    """
+    What publishing does at the moment.
+"""
+    
+    HASHING = 0
+    """
+    Files are read and hashed.
+"""
+    
+    UPLOADING = 1
+    """
+    Missing files are sent.
+"""
+    
+    VERIFYING = 2
+    """
+    A worker checks what arrived.
+"""
+    
+
+
+class _UniffiFfiConverterTypePublishPhase(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        variant = buf.read_i32()
+        if variant == 1:
+            return PublishPhase.HASHING
+        if variant == 2:
+            return PublishPhase.UPLOADING
+        if variant == 3:
+            return PublishPhase.VERIFYING
+        raise InternalError("Raw enum value doesn't match any cases")
+
+    @staticmethod
+    def check_lower(value):
+        if value == PublishPhase.HASHING:
+            return
+        if value == PublishPhase.UPLOADING:
+            return
+        if value == PublishPhase.VERIFYING:
+            return
+        raise ValueError(value)
+
+    @staticmethod
+    def write(value, buf):
+        if value == PublishPhase.HASHING:
+            buf.write_i32(1)
+        if value == PublishPhase.UPLOADING:
+            buf.write_i32(2)
+        if value == PublishPhase.VERIFYING:
+            buf.write_i32(3)
+
+
+
+@dataclass
+class PublishProgress:
+    """
+    How far publishing is.
+"""
+    def __init__(self, *, phase:PublishPhase, files_done:int, files_total:int, bytes_done:int, bytes_total:int):
+        self.phase = phase
+        self.files_done = files_done
+        self.files_total = files_total
+        self.bytes_done = bytes_done
+        self.bytes_total = bytes_total
+        
+        
+
+    
+    def __str__(self):
+        return "PublishProgress(phase={}, files_done={}, files_total={}, bytes_done={}, bytes_total={})".format(self.phase, self.files_done, self.files_total, self.bytes_done, self.bytes_total)
+    def __eq__(self, other):
+        if self.phase != other.phase:
+            return False
+        if self.files_done != other.files_done:
+            return False
+        if self.files_total != other.files_total:
+            return False
+        if self.bytes_done != other.bytes_done:
+            return False
+        if self.bytes_total != other.bytes_total:
+            return False
+        return True
+
+class _UniffiFfiConverterTypePublishProgress(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return PublishProgress(
+            phase=_UniffiFfiConverterTypePublishPhase.read(buf),
+            files_done=_UniffiFfiConverterUInt64.read(buf),
+            files_total=_UniffiFfiConverterUInt64.read(buf),
+            bytes_done=_UniffiFfiConverterUInt64.read(buf),
+            bytes_total=_UniffiFfiConverterUInt64.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterTypePublishPhase.check_lower(value.phase)
+        _UniffiFfiConverterUInt64.check_lower(value.files_done)
+        _UniffiFfiConverterUInt64.check_lower(value.files_total)
+        _UniffiFfiConverterUInt64.check_lower(value.bytes_done)
+        _UniffiFfiConverterUInt64.check_lower(value.bytes_total)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterTypePublishPhase.write(value.phase, buf)
+        _UniffiFfiConverterUInt64.write(value.files_done, buf)
+        _UniffiFfiConverterUInt64.write(value.files_total, buf)
+        _UniffiFfiConverterUInt64.write(value.bytes_done, buf)
+        _UniffiFfiConverterUInt64.write(value.bytes_total, buf)
+
+@dataclass
+class PublishStats:
+    """
+    What publishing took.
+"""
+    def __init__(self, *, files:int, bytes:int, new_files:int, uploaded_bytes:int, left_out:int):
+        self.files = files
+        self.bytes = bytes
+        self.new_files = new_files
+        self.uploaded_bytes = uploaded_bytes
+        self.left_out = left_out
+        
+        
+
+    
+    def __str__(self):
+        return "PublishStats(files={}, bytes={}, new_files={}, uploaded_bytes={}, left_out={})".format(self.files, self.bytes, self.new_files, self.uploaded_bytes, self.left_out)
+    def __eq__(self, other):
+        if self.files != other.files:
+            return False
+        if self.bytes != other.bytes:
+            return False
+        if self.new_files != other.new_files:
+            return False
+        if self.uploaded_bytes != other.uploaded_bytes:
+            return False
+        if self.left_out != other.left_out:
+            return False
+        return True
+
+class _UniffiFfiConverterTypePublishStats(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return PublishStats(
+            files=_UniffiFfiConverterUInt64.read(buf),
+            bytes=_UniffiFfiConverterUInt64.read(buf),
+            new_files=_UniffiFfiConverterUInt64.read(buf),
+            uploaded_bytes=_UniffiFfiConverterUInt64.read(buf),
+            left_out=_UniffiFfiConverterUInt64.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterUInt64.check_lower(value.files)
+        _UniffiFfiConverterUInt64.check_lower(value.bytes)
+        _UniffiFfiConverterUInt64.check_lower(value.new_files)
+        _UniffiFfiConverterUInt64.check_lower(value.uploaded_bytes)
+        _UniffiFfiConverterUInt64.check_lower(value.left_out)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterUInt64.write(value.files, buf)
+        _UniffiFfiConverterUInt64.write(value.bytes, buf)
+        _UniffiFfiConverterUInt64.write(value.new_files, buf)
+        _UniffiFfiConverterUInt64.write(value.uploaded_bytes, buf)
+        _UniffiFfiConverterUInt64.write(value.left_out, buf)
+
+
+class PreviewTokenProtocol(typing.Protocol):
+    """
+    What opens a preview on its device. Shows nothing.
+"""
+    
+    def expose(self, ) -> str:
+        """
+        The token as text, to be shown to the device that it is for, and nowhere else.
+"""
+        raise NotImplementedError
+
+class PreviewToken(PreviewTokenProtocol):
+    """
+    What opens a preview on its device. Shows nothing.
+"""
+    
+    _handle: ctypes.c_uint64
+    def __init__(self, text: str):
+        """
+        A token that was typed or scanned.
+"""
+        
+        _UniffiFfiConverterString.check_lower(text)
+        _uniffi_lowered_args = (
+            _UniffiFfiConverterString.lower(text),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterTypePreviewToken.lift
+        _uniffi_error_converter = None
+        _uniffi_ffi_result = _uniffi_rust_call_with_error(
+            _uniffi_error_converter,
+            _UniffiLib.uniffi_hivesync_ffi_fn_constructor_previewtoken_new,
+            *_uniffi_lowered_args,
+        )
+        self._handle = _uniffi_ffi_result
+
+    def __del__(self):
+        # In case of partial initialization of instances.
+        handle = getattr(self, "_handle", None)
+        if handle is not None:
+            _uniffi_rust_call(_UniffiLib.uniffi_hivesync_ffi_fn_free_previewtoken, handle)
+
+    def _uniffi_clone_handle(self):
+        return _uniffi_rust_call(_UniffiLib.uniffi_hivesync_ffi_fn_clone_previewtoken, self._handle)
+
+    # Used by alternative constructors or any methods which return this type.
+    @classmethod
+    def _uniffi_make_instance(cls, handle):
+        # Lightly yucky way to bypass the usual __init__ logic
+        # and just create a new instance with the required handle.
+        inst = cls.__new__(cls)
+        inst._handle = handle
+        return inst
+    def expose(self, ) -> str:
+        """
+        The token as text, to be shown to the device that it is for, and nowhere else.
+"""
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterString.lift
+        _uniffi_error_converter = None
+        _uniffi_ffi_result = _uniffi_rust_call_with_error(
+            _uniffi_error_converter,
+            _UniffiLib.uniffi_hivesync_ffi_fn_method_previewtoken_expose,
+            *_uniffi_lowered_args,
+        )
+        return _uniffi_lift_return(_uniffi_ffi_result)
+
+
+
+
+
+class _UniffiFfiConverterTypePreviewToken:
+    @staticmethod
+    def lift(value: int) -> PreviewToken:
+        return PreviewToken._uniffi_make_instance(value)
+
+    @staticmethod
+    def check_lower(value: PreviewToken):
+        if not isinstance(value, PreviewToken):
+            raise TypeError("Expected PreviewToken instance, {} found".format(type(value).__name__))
+
+    @staticmethod
+    def lower(value: PreviewToken) -> ctypes.c_uint64:
+        return value._uniffi_clone_handle()
+
+    @classmethod
+    def read(cls, buf: _UniffiRustBuffer) -> PreviewToken:
+        ptr = buf.read_u64()
+        if ptr == 0:
+            raise InternalError("Raw handle value was null")
+        return cls.lift(ptr)
+
+    @classmethod
+    def write(cls, value: PreviewToken, buf: _UniffiRustBuffer):
+        buf.write_u64(cls.lower(value))
+
+@dataclass
+class Published:
+    """
+    A preview that can be opened.
+"""
+    def __init__(self, *, preview:Preview, token:PreviewToken, expires_at:Timestamp, stats:PublishStats):
+        self.preview = preview
+        self.token = token
+        self.expires_at = expires_at
+        self.stats = stats
+        
+        
+
+    
+    def __str__(self):
+        return "Published(preview={}, token={}, expires_at={}, stats={})".format(self.preview, self.token, self.expires_at, self.stats)
+    def __eq__(self, other):
+        if self.preview != other.preview:
+            return False
+        if self.token != other.token:
+            return False
+        if self.expires_at != other.expires_at:
+            return False
+        if self.stats != other.stats:
+            return False
+        return True
+
+class _UniffiFfiConverterTypePublished(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return Published(
+            preview=_UniffiFfiConverterTypePreview.read(buf),
+            token=_UniffiFfiConverterTypePreviewToken.read(buf),
+            expires_at=_UniffiFfiConverterTimestamp.read(buf),
+            stats=_UniffiFfiConverterTypePublishStats.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterTypePreview.check_lower(value.preview)
+        _UniffiFfiConverterTypePreviewToken.check_lower(value.token)
+        _UniffiFfiConverterTimestamp.check_lower(value.expires_at)
+        _UniffiFfiConverterTypePublishStats.check_lower(value.stats)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterTypePreview.write(value.preview, buf)
+        _UniffiFfiConverterTypePreviewToken.write(value.token, buf)
+        _UniffiFfiConverterTimestamp.write(value.expires_at, buf)
+        _UniffiFfiConverterTypePublishStats.write(value.stats, buf)
+
+@dataclass
+class StoreCapabilities:
+    """
+    What a store can do.
+"""
+    def __init__(self, *, persistent:bool, shared:bool):
+        self.persistent = persistent
+        self.shared = shared
+        
+        
+
+    
+    def __str__(self):
+        return "StoreCapabilities(persistent={}, shared={})".format(self.persistent, self.shared)
+    def __eq__(self, other):
+        if self.persistent != other.persistent:
+            return False
+        if self.shared != other.shared:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeStoreCapabilities(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return StoreCapabilities(
+            persistent=_UniffiFfiConverterBoolean.read(buf),
+            shared=_UniffiFfiConverterBoolean.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterBoolean.check_lower(value.persistent)
+        _UniffiFfiConverterBoolean.check_lower(value.shared)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterBoolean.write(value.persistent, buf)
+        _UniffiFfiConverterBoolean.write(value.shared, buf)
+
+
+
+
+
+
+class TeamRole(enum.Enum):
+    """
+    What a member may do in a team; each role may do all that the ones after it may.
+"""
+    
+    OWNER = 0
+    """
+    Everything, including to give the team away. Exactly one member is the owner.
+"""
+    
+    ADMIN = 1
+    """
+    Manage members and projects.
+"""
+    
+    MEMBER = 2
+    """
+    Work on projects.
+"""
+    
+    GUEST = 3
+    """
+    Read.
+"""
+    
+    UNKNOWN = 4
+    """
+    A value that this version does not know.
+"""
+    
+
+
+class _UniffiFfiConverterTypeTeamRole(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        variant = buf.read_i32()
+        if variant == 1:
+            return TeamRole.OWNER
+        if variant == 2:
+            return TeamRole.ADMIN
+        if variant == 3:
+            return TeamRole.MEMBER
+        if variant == 4:
+            return TeamRole.GUEST
+        if variant == 5:
+            return TeamRole.UNKNOWN
+        raise InternalError("Raw enum value doesn't match any cases")
+
+    @staticmethod
+    def check_lower(value):
+        if value == TeamRole.OWNER:
+            return
+        if value == TeamRole.ADMIN:
+            return
+        if value == TeamRole.MEMBER:
+            return
+        if value == TeamRole.GUEST:
+            return
+        if value == TeamRole.UNKNOWN:
+            return
+        raise ValueError(value)
+
+    @staticmethod
+    def write(value, buf):
+        if value == TeamRole.OWNER:
+            buf.write_i32(1)
+        if value == TeamRole.ADMIN:
+            buf.write_i32(2)
+        if value == TeamRole.MEMBER:
+            buf.write_i32(3)
+        if value == TeamRole.GUEST:
+            buf.write_i32(4)
+        if value == TeamRole.UNKNOWN:
+            buf.write_i32(5)
+
+
+
+@dataclass
+class Team:
+    """
+    A group of users that owns projects.
+"""
+    def __init__(self, *, id:str, name:str, personal:bool, role:TeamRole, created_at:Timestamp):
+        self.id = id
+        self.name = name
+        self.personal = personal
+        self.role = role
+        self.created_at = created_at
+        
+        
+
+    
+    def __str__(self):
+        return "Team(id={}, name={}, personal={}, role={}, created_at={})".format(self.id, self.name, self.personal, self.role, self.created_at)
+    def __eq__(self, other):
+        if self.id != other.id:
+            return False
+        if self.name != other.name:
+            return False
+        if self.personal != other.personal:
+            return False
+        if self.role != other.role:
+            return False
+        if self.created_at != other.created_at:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeTeam(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return Team(
+            id=_UniffiFfiConverterString.read(buf),
+            name=_UniffiFfiConverterString.read(buf),
+            personal=_UniffiFfiConverterBoolean.read(buf),
+            role=_UniffiFfiConverterTypeTeamRole.read(buf),
+            created_at=_UniffiFfiConverterTimestamp.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterString.check_lower(value.id)
+        _UniffiFfiConverterString.check_lower(value.name)
+        _UniffiFfiConverterBoolean.check_lower(value.personal)
+        _UniffiFfiConverterTypeTeamRole.check_lower(value.role)
+        _UniffiFfiConverterTimestamp.check_lower(value.created_at)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterString.write(value.id, buf)
+        _UniffiFfiConverterString.write(value.name, buf)
+        _UniffiFfiConverterBoolean.write(value.personal, buf)
+        _UniffiFfiConverterTypeTeamRole.write(value.role, buf)
+        _UniffiFfiConverterTimestamp.write(value.created_at, buf)
+
+class _UniffiFfiConverterSequenceTypeTeam(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        for item in value:
+            _UniffiFfiConverterTypeTeam.check_lower(item)
+
+    @classmethod
+    def write(cls, value, buf):
+        items = len(value)
+        buf.write_i32(items)
+        for item in value:
+            _UniffiFfiConverterTypeTeam.write(item, buf)
+
+    @classmethod
+    def read(cls, buf):
+        count = buf.read_i32()
+        if count < 0:
+            raise InternalError("Unexpected negative sequence length")
+
+        return [
+            _UniffiFfiConverterTypeTeam.read(buf) for i in range(count)
+        ]
+
+@dataclass
+class TeamPage:
+    """
+    A part of a list of teams.
+"""
+    def __init__(self, *, items:typing.List[Team], next:typing.Optional[str]):
+        self.items = items
+        self.next = next
+        
+        
+
+    
+    def __str__(self):
+        return "TeamPage(items={}, next={})".format(self.items, self.next)
+    def __eq__(self, other):
+        if self.items != other.items:
+            return False
+        if self.next != other.next:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeTeamPage(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return TeamPage(
+            items=_UniffiFfiConverterSequenceTypeTeam.read(buf),
+            next=_UniffiFfiConverterOptionalString.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterSequenceTypeTeam.check_lower(value.items)
+        _UniffiFfiConverterOptionalString.check_lower(value.next)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterSequenceTypeTeam.write(value.items, buf)
+        _UniffiFfiConverterOptionalString.write(value.next, buf)
+
+@dataclass
+class TreeEntry:
+    """
+    An entry of a tree.
+"""
+    def __init__(self, *, path:str, kind:TreeEntryKind, size:int, object_id:str):
+        self.path = path
+        self.kind = kind
+        self.size = size
+        self.object_id = object_id
+        
+        
+
+    
+    def __str__(self):
+        return "TreeEntry(path={}, kind={}, size={}, object_id={})".format(self.path, self.kind, self.size, self.object_id)
+    def __eq__(self, other):
+        if self.path != other.path:
+            return False
+        if self.kind != other.kind:
+            return False
+        if self.size != other.size:
+            return False
+        if self.object_id != other.object_id:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeTreeEntry(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return TreeEntry(
+            path=_UniffiFfiConverterString.read(buf),
+            kind=_UniffiFfiConverterTypeTreeEntryKind.read(buf),
+            size=_UniffiFfiConverterUInt64.read(buf),
+            object_id=_UniffiFfiConverterString.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterString.check_lower(value.path)
+        _UniffiFfiConverterTypeTreeEntryKind.check_lower(value.kind)
+        _UniffiFfiConverterUInt64.check_lower(value.size)
+        _UniffiFfiConverterString.check_lower(value.object_id)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterString.write(value.path, buf)
+        _UniffiFfiConverterTypeTreeEntryKind.write(value.kind, buf)
+        _UniffiFfiConverterUInt64.write(value.size, buf)
+        _UniffiFfiConverterString.write(value.object_id, buf)
+
+class _UniffiFfiConverterSequenceTypeTreeEntry(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        for item in value:
+            _UniffiFfiConverterTypeTreeEntry.check_lower(item)
+
+    @classmethod
+    def write(cls, value, buf):
+        items = len(value)
+        buf.write_i32(items)
+        for item in value:
+            _UniffiFfiConverterTypeTreeEntry.write(item, buf)
+
+    @classmethod
+    def read(cls, buf):
+        count = buf.read_i32()
+        if count < 0:
+            raise InternalError("Unexpected negative sequence length")
+
+        return [
+            _UniffiFfiConverterTypeTreeEntry.read(buf) for i in range(count)
+        ]
+
+@dataclass
+class TreePage:
+    """
+    A part of a tree.
+"""
+    def __init__(self, *, items:typing.List[TreeEntry], next:typing.Optional[str], commit:str, left_out:int):
+        self.items = items
+        self.next = next
+        self.commit = commit
+        self.left_out = left_out
+        
+        
+
+    
+    def __str__(self):
+        return "TreePage(items={}, next={}, commit={}, left_out={})".format(self.items, self.next, self.commit, self.left_out)
+    def __eq__(self, other):
+        if self.items != other.items:
+            return False
+        if self.next != other.next:
+            return False
+        if self.commit != other.commit:
+            return False
+        if self.left_out != other.left_out:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeTreePage(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return TreePage(
+            items=_UniffiFfiConverterSequenceTypeTreeEntry.read(buf),
+            next=_UniffiFfiConverterOptionalString.read(buf),
+            commit=_UniffiFfiConverterString.read(buf),
+            left_out=_UniffiFfiConverterUInt32.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterSequenceTypeTreeEntry.check_lower(value.items)
+        _UniffiFfiConverterOptionalString.check_lower(value.next)
+        _UniffiFfiConverterString.check_lower(value.commit)
+        _UniffiFfiConverterUInt32.check_lower(value.left_out)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterSequenceTypeTreeEntry.write(value.items, buf)
+        _UniffiFfiConverterOptionalString.write(value.next, buf)
+        _UniffiFfiConverterString.write(value.commit, buf)
+        _UniffiFfiConverterUInt32.write(value.left_out, buf)
+
+@dataclass
+class User:
+    """
+    The account of a user.
+"""
+    def __init__(self, *, id:str, email:str, display_name:str, personal_team_id:str, created_at:Timestamp):
+        self.id = id
+        self.email = email
+        self.display_name = display_name
+        self.personal_team_id = personal_team_id
+        self.created_at = created_at
+        
+        
+
+    
+    def __str__(self):
+        return "User(id={}, email={}, display_name={}, personal_team_id={}, created_at={})".format(self.id, self.email, self.display_name, self.personal_team_id, self.created_at)
+    def __eq__(self, other):
+        if self.id != other.id:
+            return False
+        if self.email != other.email:
+            return False
+        if self.display_name != other.display_name:
+            return False
+        if self.personal_team_id != other.personal_team_id:
+            return False
+        if self.created_at != other.created_at:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeUser(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return User(
+            id=_UniffiFfiConverterString.read(buf),
+            email=_UniffiFfiConverterString.read(buf),
+            display_name=_UniffiFfiConverterString.read(buf),
+            personal_team_id=_UniffiFfiConverterString.read(buf),
+            created_at=_UniffiFfiConverterTimestamp.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterString.check_lower(value.id)
+        _UniffiFfiConverterString.check_lower(value.email)
+        _UniffiFfiConverterString.check_lower(value.display_name)
+        _UniffiFfiConverterString.check_lower(value.personal_team_id)
+        _UniffiFfiConverterTimestamp.check_lower(value.created_at)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterString.write(value.id, buf)
+        _UniffiFfiConverterString.write(value.email, buf)
+        _UniffiFfiConverterString.write(value.display_name, buf)
+        _UniffiFfiConverterString.write(value.personal_team_id, buf)
+        _UniffiFfiConverterTimestamp.write(value.created_at, buf)
+
+
+
+
+
+
+class SignedOutReason(enum.Enum):
+    """
+    Why nobody is signed in.
+"""
+    
+    NOT_SIGNED_IN = 0
+    """
+    Nobody has signed in with this client yet, or its user signed out.
+"""
+    
+    SESSION_ENDED = 1
+    """
+    The server ended the session: it expired, or was revoked.
+"""
+    
+
+
+class _UniffiFfiConverterTypeSignedOutReason(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        variant = buf.read_i32()
+        if variant == 1:
+            return SignedOutReason.NOT_SIGNED_IN
+        if variant == 2:
+            return SignedOutReason.SESSION_ENDED
+        raise InternalError("Raw enum value doesn't match any cases")
+
+    @staticmethod
+    def check_lower(value):
+        if value == SignedOutReason.NOT_SIGNED_IN:
+            return
+        if value == SignedOutReason.SESSION_ENDED:
+            return
+        raise ValueError(value)
+
+    @staticmethod
+    def write(value, buf):
+        if value == SignedOutReason.NOT_SIGNED_IN:
+            buf.write_i32(1)
+        if value == SignedOutReason.SESSION_ENDED:
+            buf.write_i32(2)
+
+
+
 # The Duration type.
 Duration = datetime.timedelta
 
@@ -1856,29 +4810,6 @@ class _UniffiFfiConverterDuration(_UniffiConverterRustBuffer):
         nanoseconds = value.microseconds * 1000
         buf.write_i64(seconds)
         buf.write_u32(nanoseconds)
-
-class _UniffiFfiConverterSequenceString(_UniffiConverterRustBuffer):
-    @classmethod
-    def check_lower(cls, value):
-        for item in value:
-            _UniffiFfiConverterString.check_lower(item)
-
-    @classmethod
-    def write(cls, value, buf):
-        items = len(value)
-        buf.write_i32(items)
-        for item in value:
-            _UniffiFfiConverterString.write(item, buf)
-
-    @classmethod
-    def read(cls, buf):
-        count = buf.read_i32()
-        if count < 0:
-            raise InternalError("Unexpected negative sequence length")
-
-        return [
-            _UniffiFfiConverterString.read(buf) for i in range(count)
-        ]
 
 
 
@@ -2333,6 +5264,306 @@ class _UniffiFfiConverterTypeHiveSyncError(_UniffiConverterRustBuffer):
 
 
 
+# LogSinkError
+# We want to define each variant as a nested class that's also a subclass,
+# which is tricky in Python.  To accomplish this we're going to create each
+# class separately, then manually add the child classes to the base class's
+# __dict__.  All of this happens in dummy class to avoid polluting the module
+# namespace.
+class LogSinkError(Exception):
+    """
+    A sink failed. The records of that call are lost.
+"""
+    pass
+
+_UniffiTempLogSinkError = LogSinkError
+
+class LogSinkError:  # type: ignore
+    """
+    A sink failed. The records of that call are lost.
+"""
+    
+    class Failed(_UniffiTempLogSinkError):
+        """
+        It could not take them.
+"""
+        
+        def __init__(self):
+            pass
+
+        def __repr__(self):
+            return "LogSinkError.Failed({})".format(str(self))
+    _UniffiTempLogSinkError.Failed = Failed # type: ignore
+
+LogSinkError = _UniffiTempLogSinkError # type: ignore
+del _UniffiTempLogSinkError
+
+
+class _UniffiFfiConverterTypeLogSinkError(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        variant = buf.read_i32()
+        if variant == 1:
+            return LogSinkError.Failed(
+            )
+        raise InternalError("Raw enum value doesn't match any cases")
+
+    @staticmethod
+    def check_lower(value):
+        if isinstance(value, LogSinkError.Failed):
+            return
+
+    @staticmethod
+    def write(value, buf):
+        if isinstance(value, LogSinkError.Failed):
+            buf.write_i32(1)
+
+
+
+
+
+
+class NotificationEvent:
+    """
+    What a live stream says.
+"""
+    def __init__(self):
+        raise RuntimeError("NotificationEvent cannot be instantiated directly")
+
+    # Each enum variant is a nested class of the enum itself.
+    @dataclass
+    class CONNECTED:
+        """
+        The stream stands: whatever happens from here on will be told.
+"""
+        
+        def __init__(self, ):
+            pass
+
+    
+            
+            
+    
+        def __str__(self):
+            return "NotificationEvent.CONNECTED()".format()
+        def __eq__(self, other):
+            if not isinstance(other, NotificationEvent):
+                return NotImplemented
+            if not other.is_CONNECTED():
+                return False
+            return True
+
+    @dataclass
+    class RECONNECTED:
+        """
+        The connection was lost and made again. Nothing was missed unless a `Gap` says so.
+"""
+        
+        def __init__(self, ):
+            pass
+
+    
+            
+            
+    
+        def __str__(self):
+            return "NotificationEvent.RECONNECTED()".format()
+        def __eq__(self, other):
+            if not isinstance(other, NotificationEvent):
+                return NotImplemented
+            if not other.is_RECONNECTED():
+                return False
+            return True
+
+    @dataclass
+    class GAP:
+        """
+        The server no longer had these.
+"""
+        
+        def __init__(self, first:int, last:int):
+            self.first = first
+            
+            """
+        The first sequence that is missing.
+"""
+        
+            self.last = last
+            
+            """
+        The last sequence that is missing.
+"""
+        
+            pass
+
+    
+            
+            
+    
+        def __str__(self):
+            return "NotificationEvent.GAP(first={}, last={})".format(self.first, self.last)
+        def __eq__(self, other):
+            if not isinstance(other, NotificationEvent):
+                return NotImplemented
+            if not other.is_GAP():
+                return False
+            if self.first != other.first:
+                return False
+            if self.last != other.last:
+                return False
+            return True
+
+    @dataclass
+    class ARRIVED:
+        """
+        Each comes once, in the order of their sequence.
+"""
+        
+        def __init__(self, notification:Notification):
+            self.notification = notification
+            
+            """
+        What the user is told.
+"""
+        
+            pass
+
+    
+            
+            
+    
+        def __str__(self):
+            return "NotificationEvent.ARRIVED(notification={})".format(self.notification)
+        def __eq__(self, other):
+            if not isinstance(other, NotificationEvent):
+                return NotImplemented
+            if not other.is_ARRIVED():
+                return False
+            if self.notification != other.notification:
+                return False
+            return True
+
+    @dataclass
+    class UNKNOWN:
+        """
+        An event that this version does not know.
+"""
+        
+        def __init__(self, ):
+            pass
+
+    
+            
+            
+    
+        def __str__(self):
+            return "NotificationEvent.UNKNOWN()".format()
+        def __eq__(self, other):
+            if not isinstance(other, NotificationEvent):
+                return NotImplemented
+            if not other.is_UNKNOWN():
+                return False
+            return True
+
+    
+
+    # For each variant, we have `is_NAME` and `is_name` methods for easily checking
+    # whether an instance is that variant.
+    def is_CONNECTED(self) -> bool:
+        return isinstance(self, NotificationEvent.CONNECTED)
+    def is_connected(self) -> bool:
+        return isinstance(self, NotificationEvent.CONNECTED)
+    def is_RECONNECTED(self) -> bool:
+        return isinstance(self, NotificationEvent.RECONNECTED)
+    def is_reconnected(self) -> bool:
+        return isinstance(self, NotificationEvent.RECONNECTED)
+    def is_GAP(self) -> bool:
+        return isinstance(self, NotificationEvent.GAP)
+    def is_gap(self) -> bool:
+        return isinstance(self, NotificationEvent.GAP)
+    def is_ARRIVED(self) -> bool:
+        return isinstance(self, NotificationEvent.ARRIVED)
+    def is_arrived(self) -> bool:
+        return isinstance(self, NotificationEvent.ARRIVED)
+    def is_UNKNOWN(self) -> bool:
+        return isinstance(self, NotificationEvent.UNKNOWN)
+    def is_unknown(self) -> bool:
+        return isinstance(self, NotificationEvent.UNKNOWN)
+    
+
+# Now, a little trick - we make each nested variant class be a subclass of the main
+# enum class, so that method calls and instance checks etc will work intuitively.
+# We might be able to do this a little more neatly with a metaclass, but this'll do.
+NotificationEvent.CONNECTED = type("NotificationEvent.CONNECTED", (NotificationEvent.CONNECTED, NotificationEvent,), {})  # type: ignore
+NotificationEvent.RECONNECTED = type("NotificationEvent.RECONNECTED", (NotificationEvent.RECONNECTED, NotificationEvent,), {})  # type: ignore
+NotificationEvent.GAP = type("NotificationEvent.GAP", (NotificationEvent.GAP, NotificationEvent,), {})  # type: ignore
+NotificationEvent.ARRIVED = type("NotificationEvent.ARRIVED", (NotificationEvent.ARRIVED, NotificationEvent,), {})  # type: ignore
+NotificationEvent.UNKNOWN = type("NotificationEvent.UNKNOWN", (NotificationEvent.UNKNOWN, NotificationEvent,), {})  # type: ignore
+
+
+
+
+class _UniffiFfiConverterTypeNotificationEvent(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        variant = buf.read_i32()
+        if variant == 1:
+            return NotificationEvent.CONNECTED(
+            )
+        if variant == 2:
+            return NotificationEvent.RECONNECTED(
+            )
+        if variant == 3:
+            return NotificationEvent.GAP(
+                _UniffiFfiConverterUInt64.read(buf),
+                _UniffiFfiConverterUInt64.read(buf),
+            )
+        if variant == 4:
+            return NotificationEvent.ARRIVED(
+                _UniffiFfiConverterTypeNotification.read(buf),
+            )
+        if variant == 5:
+            return NotificationEvent.UNKNOWN(
+            )
+        raise InternalError("Raw enum value doesn't match any cases")
+
+    @staticmethod
+    def check_lower(value):
+        if value.is_CONNECTED():
+            return
+        if value.is_RECONNECTED():
+            return
+        if value.is_GAP():
+            _UniffiFfiConverterUInt64.check_lower(value.first)
+            _UniffiFfiConverterUInt64.check_lower(value.last)
+            return
+        if value.is_ARRIVED():
+            _UniffiFfiConverterTypeNotification.check_lower(value.notification)
+            return
+        if value.is_UNKNOWN():
+            return
+        raise ValueError(value)
+
+    @staticmethod
+    def write(value, buf):
+        if value.is_CONNECTED():
+            buf.write_i32(1)
+        if value.is_RECONNECTED():
+            buf.write_i32(2)
+        if value.is_GAP():
+            buf.write_i32(3)
+            _UniffiFfiConverterUInt64.write(value.first, buf)
+            _UniffiFfiConverterUInt64.write(value.last, buf)
+        if value.is_ARRIVED():
+            buf.write_i32(4)
+            _UniffiFfiConverterTypeNotification.write(value.notification, buf)
+        if value.is_UNKNOWN():
+            buf.write_i32(5)
+
+
+
+
+
 # StoreError
 # We want to define each variant as a nested class that's also a subclass,
 # which is tricky in Python.  To accomplish this we're going to create each
@@ -2424,6 +5655,123 @@ class _UniffiFfiConverterTypeStoreError(_UniffiConverterRustBuffer):
             buf.write_i32(3)
 
 
+class CancelHandleProtocol(typing.Protocol):
+    """
+    Stops the calls that it was given to: they fail with `Cancelled`. Calls that are given to a handle that
+    was used already do not begin.
+"""
+    
+    def cancel(self, ) -> None:
+        """
+        Stops the calls, from any thread. Never waits.
+"""
+        raise NotImplementedError
+    def is_cancelled(self, ) -> bool:
+        """
+        Whether it was used.
+"""
+        raise NotImplementedError
+
+class CancelHandle(CancelHandleProtocol):
+    """
+    Stops the calls that it was given to: they fail with `Cancelled`. Calls that are given to a handle that
+    was used already do not begin.
+"""
+    
+    _handle: ctypes.c_uint64
+    def __init__(self, ):
+        """
+        A handle that has stopped nothing yet.
+"""
+        _uniffi_lowered_args = (
+        )
+        _uniffi_lift_return = _UniffiFfiConverterTypeCancelHandle.lift
+        _uniffi_error_converter = None
+        _uniffi_ffi_result = _uniffi_rust_call_with_error(
+            _uniffi_error_converter,
+            _UniffiLib.uniffi_hivesync_ffi_fn_constructor_cancelhandle_new,
+            *_uniffi_lowered_args,
+        )
+        self._handle = _uniffi_ffi_result
+
+    def __del__(self):
+        # In case of partial initialization of instances.
+        handle = getattr(self, "_handle", None)
+        if handle is not None:
+            _uniffi_rust_call(_UniffiLib.uniffi_hivesync_ffi_fn_free_cancelhandle, handle)
+
+    def _uniffi_clone_handle(self):
+        return _uniffi_rust_call(_UniffiLib.uniffi_hivesync_ffi_fn_clone_cancelhandle, self._handle)
+
+    # Used by alternative constructors or any methods which return this type.
+    @classmethod
+    def _uniffi_make_instance(cls, handle):
+        # Lightly yucky way to bypass the usual __init__ logic
+        # and just create a new instance with the required handle.
+        inst = cls.__new__(cls)
+        inst._handle = handle
+        return inst
+    def cancel(self, ) -> None:
+        """
+        Stops the calls, from any thread. Never waits.
+"""
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+        )
+        _uniffi_lift_return = lambda val: None
+        _uniffi_error_converter = None
+        _uniffi_ffi_result = _uniffi_rust_call_with_error(
+            _uniffi_error_converter,
+            _UniffiLib.uniffi_hivesync_ffi_fn_method_cancelhandle_cancel,
+            *_uniffi_lowered_args,
+        )
+        return _uniffi_lift_return(_uniffi_ffi_result)
+    def is_cancelled(self, ) -> bool:
+        """
+        Whether it was used.
+"""
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterBoolean.lift
+        _uniffi_error_converter = None
+        _uniffi_ffi_result = _uniffi_rust_call_with_error(
+            _uniffi_error_converter,
+            _UniffiLib.uniffi_hivesync_ffi_fn_method_cancelhandle_is_cancelled,
+            *_uniffi_lowered_args,
+        )
+        return _uniffi_lift_return(_uniffi_ffi_result)
+
+
+
+
+
+class _UniffiFfiConverterTypeCancelHandle:
+    @staticmethod
+    def lift(value: int) -> CancelHandle:
+        return CancelHandle._uniffi_make_instance(value)
+
+    @staticmethod
+    def check_lower(value: CancelHandle):
+        if not isinstance(value, CancelHandle):
+            raise TypeError("Expected CancelHandle instance, {} found".format(type(value).__name__))
+
+    @staticmethod
+    def lower(value: CancelHandle) -> ctypes.c_uint64:
+        return value._uniffi_clone_handle()
+
+    @classmethod
+    def read(cls, buf: _UniffiRustBuffer) -> CancelHandle:
+        ptr = buf.read_u64()
+        if ptr == 0:
+            raise InternalError("Raw handle value was null")
+        return cls.lift(ptr)
+
+    @classmethod
+    def write(cls, value: CancelHandle, buf: _UniffiRustBuffer):
+        buf.write_u64(cls.lower(value))
+
+
 class CredentialsProtocol(typing.Protocol):
     """
     An e-mail address and a password, for one call. Shows nothing, gives nothing out, and is empty after
@@ -2507,46 +5855,71 @@ class _UniffiFfiConverterTypeCredentials:
     def write(cls, value: Credentials, buf: _UniffiRustBuffer):
         buf.write_u64(cls.lower(value))
 
+class _UniffiFfiConverterOptionalTypeOpenProgress(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        if value is not None:
+            _UniffiFfiConverterTypeOpenProgress.check_lower(value)
 
-class PreviewTokenProtocol(typing.Protocol):
+    @classmethod
+    def write(cls, value, buf):
+        if value is None:
+            buf.write_u8(0)
+            return
+
+        buf.write_u8(1)
+        _UniffiFfiConverterTypeOpenProgress.write(value, buf)
+
+    @classmethod
+    def read(cls, buf):
+        flag = buf.read_u8()
+        if flag == 0:
+            return None
+        elif flag == 1:
+            return _UniffiFfiConverterTypeOpenProgress.read(buf)
+        else:
+            raise InternalError("Unexpected flag byte for optional type")
+
+
+class DownloadProtocol(typing.Protocol):
     """
-    What opens a preview on its device. Shows nothing.
+    A download that goes on by itself; it stops when nothing refers to this any more.
 """
     
-    pass
+    def cancel(self, ) -> None:
+        """
+        Stops the download: its result is `Cancelled`, and nothing appears in the directory.
+"""
+        raise NotImplementedError
+    async def next(self, ) -> typing.Optional[OpenProgress]:
+        """
+        Waits for progress and gives the newest; nothing when the download has ended.
+"""
+        raise NotImplementedError
+    async def result(self, ) -> OpenStats:
+        """
+        Waits for the end, and gives what the download brought, or why it failed.
+"""
+        raise NotImplementedError
 
-class PreviewToken(PreviewTokenProtocol):
+class Download(DownloadProtocol):
     """
-    What opens a preview on its device. Shows nothing.
+    A download that goes on by itself; it stops when nothing refers to this any more.
 """
     
     _handle: ctypes.c_uint64
-    def __init__(self, text: str):
-        """
-        A token that was typed or scanned.
-"""
-        
-        _UniffiFfiConverterString.check_lower(text)
-        _uniffi_lowered_args = (
-            _UniffiFfiConverterString.lower(text),
-        )
-        _uniffi_lift_return = _UniffiFfiConverterTypePreviewToken.lift
-        _uniffi_error_converter = None
-        _uniffi_ffi_result = _uniffi_rust_call_with_error(
-            _uniffi_error_converter,
-            _UniffiLib.uniffi_hivesync_ffi_fn_constructor_previewtoken_new,
-            *_uniffi_lowered_args,
-        )
-        self._handle = _uniffi_ffi_result
+    
+    def __init__(self, *args, **kwargs):
+        raise ValueError("This class has no default constructor")
 
     def __del__(self):
         # In case of partial initialization of instances.
         handle = getattr(self, "_handle", None)
         if handle is not None:
-            _uniffi_rust_call(_UniffiLib.uniffi_hivesync_ffi_fn_free_previewtoken, handle)
+            _uniffi_rust_call(_UniffiLib.uniffi_hivesync_ffi_fn_free_download, handle)
 
     def _uniffi_clone_handle(self):
-        return _uniffi_rust_call(_UniffiLib.uniffi_hivesync_ffi_fn_clone_previewtoken, self._handle)
+        return _uniffi_rust_call(_UniffiLib.uniffi_hivesync_ffi_fn_clone_download, self._handle)
 
     # Used by alternative constructors or any methods which return this type.
     @classmethod
@@ -2556,34 +5929,262 @@ class PreviewToken(PreviewTokenProtocol):
         inst = cls.__new__(cls)
         inst._handle = handle
         return inst
+    def cancel(self, ) -> None:
+        """
+        Stops the download: its result is `Cancelled`, and nothing appears in the directory.
+"""
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+        )
+        _uniffi_lift_return = lambda val: None
+        _uniffi_error_converter = None
+        _uniffi_ffi_result = _uniffi_rust_call_with_error(
+            _uniffi_error_converter,
+            _UniffiLib.uniffi_hivesync_ffi_fn_method_download_cancel,
+            *_uniffi_lowered_args,
+        )
+        return _uniffi_lift_return(_uniffi_ffi_result)
+    async def next(self, ) -> typing.Optional[OpenProgress]:
+        """
+        Waits for progress and gives the newest; nothing when the download has ended.
+"""
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterOptionalTypeOpenProgress.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeHiveSyncError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_hivesync_ffi_fn_method_download_next(*_uniffi_lowered_args),
+            _UniffiLib.ffi_hivesync_ffi_rust_future_poll_rust_buffer,
+            _UniffiLib.ffi_hivesync_ffi_rust_future_complete_rust_buffer,
+            _UniffiLib.ffi_hivesync_ffi_rust_future_free_rust_buffer,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
+    async def result(self, ) -> OpenStats:
+        """
+        Waits for the end, and gives what the download brought, or why it failed.
+"""
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterTypeOpenStats.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeHiveSyncError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_hivesync_ffi_fn_method_download_result(*_uniffi_lowered_args),
+            _UniffiLib.ffi_hivesync_ffi_rust_future_poll_rust_buffer,
+            _UniffiLib.ffi_hivesync_ffi_rust_future_complete_rust_buffer,
+            _UniffiLib.ffi_hivesync_ffi_rust_future_free_rust_buffer,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
 
 
 
 
 
-class _UniffiFfiConverterTypePreviewToken:
+class _UniffiFfiConverterTypeDownload:
     @staticmethod
-    def lift(value: int) -> PreviewToken:
-        return PreviewToken._uniffi_make_instance(value)
+    def lift(value: int) -> Download:
+        return Download._uniffi_make_instance(value)
 
     @staticmethod
-    def check_lower(value: PreviewToken):
-        if not isinstance(value, PreviewToken):
-            raise TypeError("Expected PreviewToken instance, {} found".format(type(value).__name__))
+    def check_lower(value: Download):
+        if not isinstance(value, Download):
+            raise TypeError("Expected Download instance, {} found".format(type(value).__name__))
 
     @staticmethod
-    def lower(value: PreviewToken) -> ctypes.c_uint64:
+    def lower(value: Download) -> ctypes.c_uint64:
         return value._uniffi_clone_handle()
 
     @classmethod
-    def read(cls, buf: _UniffiRustBuffer) -> PreviewToken:
+    def read(cls, buf: _UniffiRustBuffer) -> Download:
         ptr = buf.read_u64()
         if ptr == 0:
             raise InternalError("Raw handle value was null")
         return cls.lift(ptr)
 
     @classmethod
-    def write(cls, value: PreviewToken, buf: _UniffiRustBuffer):
+    def write(cls, value: Download, buf: _UniffiRustBuffer):
+        buf.write_u64(cls.lower(value))
+
+class _UniffiFfiConverterOptionalTypeCancelHandle(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        if value is not None:
+            _UniffiFfiConverterTypeCancelHandle.check_lower(value)
+
+    @classmethod
+    def write(cls, value, buf):
+        if value is None:
+            buf.write_u8(0)
+            return
+
+        buf.write_u8(1)
+        _UniffiFfiConverterTypeCancelHandle.write(value, buf)
+
+    @classmethod
+    def read(cls, buf):
+        flag = buf.read_u8()
+        if flag == 0:
+            return None
+        elif flag == 1:
+            return _UniffiFfiConverterTypeCancelHandle.read(buf)
+        else:
+            raise InternalError("Unexpected flag byte for optional type")
+
+class _UniffiFfiConverterOptionalUInt64(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        if value is not None:
+            _UniffiFfiConverterUInt64.check_lower(value)
+
+    @classmethod
+    def write(cls, value, buf):
+        if value is None:
+            buf.write_u8(0)
+            return
+
+        buf.write_u8(1)
+        _UniffiFfiConverterUInt64.write(value, buf)
+
+    @classmethod
+    def read(cls, buf):
+        flag = buf.read_u8()
+        if flag == 0:
+            return None
+        elif flag == 1:
+            return _UniffiFfiConverterUInt64.read(buf)
+        else:
+            raise InternalError("Unexpected flag byte for optional type")
+
+class _UniffiFfiConverterSequenceTypeNotificationEvent(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        for item in value:
+            _UniffiFfiConverterTypeNotificationEvent.check_lower(item)
+
+    @classmethod
+    def write(cls, value, buf):
+        items = len(value)
+        buf.write_i32(items)
+        for item in value:
+            _UniffiFfiConverterTypeNotificationEvent.write(item, buf)
+
+    @classmethod
+    def read(cls, buf):
+        count = buf.read_i32()
+        if count < 0:
+            raise InternalError("Unexpected negative sequence length")
+
+        return [
+            _UniffiFfiConverterTypeNotificationEvent.read(buf) for i in range(count)
+        ]
+
+
+class NotificationStreamProtocol(typing.Protocol):
+    """
+    The user's notifications, live. At most 64 events wait for their reader; the rest waits at the server.
+"""
+    
+    def cancel(self, ) -> None:
+        """
+        Ends the stream, also for whoever waits.
+"""
+        raise NotImplementedError
+    async def next_batch(self, ) -> typing.List[NotificationEvent]:
+        """
+        Waits for events: one to 64 of them, in their order. None at the end of the stream. An error ends it.
+"""
+        raise NotImplementedError
+
+class NotificationStream(NotificationStreamProtocol):
+    """
+    The user's notifications, live. At most 64 events wait for their reader; the rest waits at the server.
+"""
+    
+    _handle: ctypes.c_uint64
+    
+    def __init__(self, *args, **kwargs):
+        raise ValueError("This class has no default constructor")
+
+    def __del__(self):
+        # In case of partial initialization of instances.
+        handle = getattr(self, "_handle", None)
+        if handle is not None:
+            _uniffi_rust_call(_UniffiLib.uniffi_hivesync_ffi_fn_free_notificationstream, handle)
+
+    def _uniffi_clone_handle(self):
+        return _uniffi_rust_call(_UniffiLib.uniffi_hivesync_ffi_fn_clone_notificationstream, self._handle)
+
+    # Used by alternative constructors or any methods which return this type.
+    @classmethod
+    def _uniffi_make_instance(cls, handle):
+        # Lightly yucky way to bypass the usual __init__ logic
+        # and just create a new instance with the required handle.
+        inst = cls.__new__(cls)
+        inst._handle = handle
+        return inst
+    def cancel(self, ) -> None:
+        """
+        Ends the stream, also for whoever waits.
+"""
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+        )
+        _uniffi_lift_return = lambda val: None
+        _uniffi_error_converter = None
+        _uniffi_ffi_result = _uniffi_rust_call_with_error(
+            _uniffi_error_converter,
+            _UniffiLib.uniffi_hivesync_ffi_fn_method_notificationstream_cancel,
+            *_uniffi_lowered_args,
+        )
+        return _uniffi_lift_return(_uniffi_ffi_result)
+    async def next_batch(self, ) -> typing.List[NotificationEvent]:
+        """
+        Waits for events: one to 64 of them, in their order. None at the end of the stream. An error ends it.
+"""
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterSequenceTypeNotificationEvent.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeHiveSyncError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_hivesync_ffi_fn_method_notificationstream_next_batch(*_uniffi_lowered_args),
+            _UniffiLib.ffi_hivesync_ffi_rust_future_poll_rust_buffer,
+            _UniffiLib.ffi_hivesync_ffi_rust_future_complete_rust_buffer,
+            _UniffiLib.ffi_hivesync_ffi_rust_future_free_rust_buffer,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
+
+
+
+
+
+class _UniffiFfiConverterTypeNotificationStream:
+    @staticmethod
+    def lift(value: int) -> NotificationStream:
+        return NotificationStream._uniffi_make_instance(value)
+
+    @staticmethod
+    def check_lower(value: NotificationStream):
+        if not isinstance(value, NotificationStream):
+            raise TypeError("Expected NotificationStream instance, {} found".format(type(value).__name__))
+
+    @staticmethod
+    def lower(value: NotificationStream) -> ctypes.c_uint64:
+        return value._uniffi_clone_handle()
+
+    @classmethod
+    def read(cls, buf: _UniffiRustBuffer) -> NotificationStream:
+        ptr = buf.read_u64()
+        if ptr == 0:
+            raise InternalError("Raw handle value was null")
+        return cls.lift(ptr)
+
+    @classmethod
+    def write(cls, value: NotificationStream, buf: _UniffiRustBuffer):
         buf.write_u64(cls.lower(value))
 
 class _UniffiFfiConverterSequenceTypePreviewFile(_UniffiConverterRustBuffer):
@@ -2609,32 +6210,17 @@ class _UniffiFfiConverterSequenceTypePreviewFile(_UniffiConverterRustBuffer):
             _UniffiFfiConverterTypePreviewFile.read(buf) for i in range(count)
         ]
 
-class _UniffiFfiConverterBytes(_UniffiConverterRustBuffer):
-    @staticmethod
-    def read(buf):
-        size = buf.read_i32()
-        if size < 0:
-            raise InternalError("Unexpected negative byte string length")
-        return buf.read(size)
-
-    @staticmethod
-    def check_lower(value):
-        try:
-            memoryview(value)
-        except TypeError:
-            raise TypeError("a bytes-like object is required, not {!r}".format(type(value).__name__))
-
-    @staticmethod
-    def write(value, buf):
-        buf.write_i32(len(value))
-        buf.write(value)
-
 
 class OpenPreviewProtocol(typing.Protocol):
     """
     An opened preview.
 """
     
+    def download(self, directory: str) -> Download:
+        """
+        As `save_to`, to be watched.
+"""
+        raise NotImplementedError
     def entry_point(self, ) -> str:
         """
         The file to start with.
@@ -2655,7 +6241,7 @@ class OpenPreviewProtocol(typing.Protocol):
         What the bundle is for.
 """
         raise NotImplementedError
-    async def read(self, path: str) -> bytes:
+    async def read(self, path: str,cancel: typing.Union[object, typing.Optional[CancelHandle]] = _DEFAULT) -> bytes:
         """
         Fetches one file into memory and verifies it.
 """
@@ -2665,7 +6251,7 @@ class OpenPreviewProtocol(typing.Protocol):
         The version of the runtime that the bundle needs; empty if any will do.
 """
         raise NotImplementedError
-    async def save_to(self, directory: str) -> OpenStats:
+    async def save_to(self, directory: str,cancel: typing.Union[object, typing.Optional[CancelHandle]] = _DEFAULT) -> OpenStats:
         """
         Fetches all files, verifies each, and puts them into a new directory, which appears only when
         everything is right.
@@ -2704,6 +6290,24 @@ class OpenPreview(OpenPreviewProtocol):
         inst = cls.__new__(cls)
         inst._handle = handle
         return inst
+    def download(self, directory: str) -> Download:
+        """
+        As `save_to`, to be watched.
+"""
+        
+        _UniffiFfiConverterString.check_lower(directory)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterString.lower(directory),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterTypeDownload.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeHiveSyncError
+        _uniffi_ffi_result = _uniffi_rust_call_with_error(
+            _uniffi_error_converter,
+            _UniffiLib.uniffi_hivesync_ffi_fn_method_openpreview_download,
+            *_uniffi_lowered_args,
+        )
+        return _uniffi_lift_return(_uniffi_ffi_result)
     def entry_point(self, ) -> str:
         """
         The file to start with.
@@ -2764,15 +6368,20 @@ class OpenPreview(OpenPreviewProtocol):
             *_uniffi_lowered_args,
         )
         return _uniffi_lift_return(_uniffi_ffi_result)
-    async def read(self, path: str) -> bytes:
+    async def read(self, path: str,cancel: typing.Union[object, typing.Optional[CancelHandle]] = _DEFAULT) -> bytes:
         """
         Fetches one file into memory and verifies it.
 """
         
         _UniffiFfiConverterString.check_lower(path)
+
+        if cancel is _DEFAULT:
+            cancel = None
+        _UniffiFfiConverterOptionalTypeCancelHandle.check_lower(cancel)
         _uniffi_lowered_args = (
             self._uniffi_clone_handle(),
             _UniffiFfiConverterString.lower(path),
+            _UniffiFfiConverterOptionalTypeCancelHandle.lower(cancel),
         )
         _uniffi_lift_return = _UniffiFfiConverterBytes.lift
         _uniffi_error_converter = _UniffiFfiConverterTypeHiveSyncError
@@ -2799,16 +6408,21 @@ class OpenPreview(OpenPreviewProtocol):
             *_uniffi_lowered_args,
         )
         return _uniffi_lift_return(_uniffi_ffi_result)
-    async def save_to(self, directory: str) -> OpenStats:
+    async def save_to(self, directory: str,cancel: typing.Union[object, typing.Optional[CancelHandle]] = _DEFAULT) -> OpenStats:
         """
         Fetches all files, verifies each, and puts them into a new directory, which appears only when
         everything is right.
 """
         
         _UniffiFfiConverterString.check_lower(directory)
+
+        if cancel is _DEFAULT:
+            cancel = None
+        _UniffiFfiConverterOptionalTypeCancelHandle.check_lower(cancel)
         _uniffi_lowered_args = (
             self._uniffi_clone_handle(),
             _UniffiFfiConverterString.lower(directory),
+            _UniffiFfiConverterOptionalTypeCancelHandle.lower(cancel),
         )
         _uniffi_lift_return = _UniffiFfiConverterTypeOpenStats.lift
         _uniffi_error_converter = _UniffiFfiConverterTypeHiveSyncError
@@ -2865,6 +6479,290 @@ class _UniffiFfiConverterTypeOpenPreview:
     def write(cls, value: OpenPreview, buf: _UniffiRustBuffer):
         buf.write_u64(cls.lower(value))
 
+class _UniffiFfiConverterOptionalTypePublishProgress(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        if value is not None:
+            _UniffiFfiConverterTypePublishProgress.check_lower(value)
+
+    @classmethod
+    def write(cls, value, buf):
+        if value is None:
+            buf.write_u8(0)
+            return
+
+        buf.write_u8(1)
+        _UniffiFfiConverterTypePublishProgress.write(value, buf)
+
+    @classmethod
+    def read(cls, buf):
+        flag = buf.read_u8()
+        if flag == 0:
+            return None
+        elif flag == 1:
+            return _UniffiFfiConverterTypePublishProgress.read(buf)
+        else:
+            raise InternalError("Unexpected flag byte for optional type")
+
+
+class PublishingProtocol(typing.Protocol):
+    """
+    A publication that goes on by itself; it stops when nothing refers to this any more.
+"""
+    
+    def cancel(self, ) -> None:
+        """
+        Stops publishing: its result is `Cancelled`.
+"""
+        raise NotImplementedError
+    async def next(self, ) -> typing.Optional[PublishProgress]:
+        """
+        Waits for progress and gives the newest; nothing when publishing has ended.
+"""
+        raise NotImplementedError
+    async def result(self, ) -> Published:
+        """
+        Waits for the end, and gives the preview and what opens it, or why it failed.
+"""
+        raise NotImplementedError
+
+class Publishing(PublishingProtocol):
+    """
+    A publication that goes on by itself; it stops when nothing refers to this any more.
+"""
+    
+    _handle: ctypes.c_uint64
+    
+    def __init__(self, *args, **kwargs):
+        raise ValueError("This class has no default constructor")
+
+    def __del__(self):
+        # In case of partial initialization of instances.
+        handle = getattr(self, "_handle", None)
+        if handle is not None:
+            _uniffi_rust_call(_UniffiLib.uniffi_hivesync_ffi_fn_free_publishing, handle)
+
+    def _uniffi_clone_handle(self):
+        return _uniffi_rust_call(_UniffiLib.uniffi_hivesync_ffi_fn_clone_publishing, self._handle)
+
+    # Used by alternative constructors or any methods which return this type.
+    @classmethod
+    def _uniffi_make_instance(cls, handle):
+        # Lightly yucky way to bypass the usual __init__ logic
+        # and just create a new instance with the required handle.
+        inst = cls.__new__(cls)
+        inst._handle = handle
+        return inst
+    def cancel(self, ) -> None:
+        """
+        Stops publishing: its result is `Cancelled`.
+"""
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+        )
+        _uniffi_lift_return = lambda val: None
+        _uniffi_error_converter = None
+        _uniffi_ffi_result = _uniffi_rust_call_with_error(
+            _uniffi_error_converter,
+            _UniffiLib.uniffi_hivesync_ffi_fn_method_publishing_cancel,
+            *_uniffi_lowered_args,
+        )
+        return _uniffi_lift_return(_uniffi_ffi_result)
+    async def next(self, ) -> typing.Optional[PublishProgress]:
+        """
+        Waits for progress and gives the newest; nothing when publishing has ended.
+"""
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterOptionalTypePublishProgress.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeHiveSyncError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_hivesync_ffi_fn_method_publishing_next(*_uniffi_lowered_args),
+            _UniffiLib.ffi_hivesync_ffi_rust_future_poll_rust_buffer,
+            _UniffiLib.ffi_hivesync_ffi_rust_future_complete_rust_buffer,
+            _UniffiLib.ffi_hivesync_ffi_rust_future_free_rust_buffer,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
+    async def result(self, ) -> Published:
+        """
+        Waits for the end, and gives the preview and what opens it, or why it failed.
+"""
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterTypePublished.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeHiveSyncError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_hivesync_ffi_fn_method_publishing_result(*_uniffi_lowered_args),
+            _UniffiLib.ffi_hivesync_ffi_rust_future_poll_rust_buffer,
+            _UniffiLib.ffi_hivesync_ffi_rust_future_complete_rust_buffer,
+            _UniffiLib.ffi_hivesync_ffi_rust_future_free_rust_buffer,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
+
+
+
+
+
+class _UniffiFfiConverterTypePublishing:
+    @staticmethod
+    def lift(value: int) -> Publishing:
+        return Publishing._uniffi_make_instance(value)
+
+    @staticmethod
+    def check_lower(value: Publishing):
+        if not isinstance(value, Publishing):
+            raise TypeError("Expected Publishing instance, {} found".format(type(value).__name__))
+
+    @staticmethod
+    def lower(value: Publishing) -> ctypes.c_uint64:
+        return value._uniffi_clone_handle()
+
+    @classmethod
+    def read(cls, buf: _UniffiRustBuffer) -> Publishing:
+        ptr = buf.read_u64()
+        if ptr == 0:
+            raise InternalError("Raw handle value was null")
+        return cls.lift(ptr)
+
+    @classmethod
+    def write(cls, value: Publishing, buf: _UniffiRustBuffer):
+        buf.write_u64(cls.lower(value))
+
+class _UniffiFfiConverterOptionalTypeJob(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        if value is not None:
+            _UniffiFfiConverterTypeJob.check_lower(value)
+
+    @classmethod
+    def write(cls, value, buf):
+        if value is None:
+            buf.write_u8(0)
+            return
+
+        buf.write_u8(1)
+        _UniffiFfiConverterTypeJob.write(value, buf)
+
+    @classmethod
+    def read(cls, buf):
+        flag = buf.read_u8()
+        if flag == 0:
+            return None
+        elif flag == 1:
+            return _UniffiFfiConverterTypeJob.read(buf)
+        else:
+            raise InternalError("Unexpected flag byte for optional type")
+
+
+class JobWatchProtocol(typing.Protocol):
+    """
+    The states of a job, from the present one to its last. Lost connections are made again.
+"""
+    
+    def cancel(self, ) -> None:
+        """
+        Ends the watch, also for whoever waits. The job goes on.
+"""
+        raise NotImplementedError
+    async def next(self, ) -> typing.Optional[Job]:
+        """
+        Waits for the next state; nothing after the last. An error ends the stream.
+"""
+        raise NotImplementedError
+
+class JobWatch(JobWatchProtocol):
+    """
+    The states of a job, from the present one to its last. Lost connections are made again.
+"""
+    
+    _handle: ctypes.c_uint64
+    
+    def __init__(self, *args, **kwargs):
+        raise ValueError("This class has no default constructor")
+
+    def __del__(self):
+        # In case of partial initialization of instances.
+        handle = getattr(self, "_handle", None)
+        if handle is not None:
+            _uniffi_rust_call(_UniffiLib.uniffi_hivesync_ffi_fn_free_jobwatch, handle)
+
+    def _uniffi_clone_handle(self):
+        return _uniffi_rust_call(_UniffiLib.uniffi_hivesync_ffi_fn_clone_jobwatch, self._handle)
+
+    # Used by alternative constructors or any methods which return this type.
+    @classmethod
+    def _uniffi_make_instance(cls, handle):
+        # Lightly yucky way to bypass the usual __init__ logic
+        # and just create a new instance with the required handle.
+        inst = cls.__new__(cls)
+        inst._handle = handle
+        return inst
+    def cancel(self, ) -> None:
+        """
+        Ends the watch, also for whoever waits. The job goes on.
+"""
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+        )
+        _uniffi_lift_return = lambda val: None
+        _uniffi_error_converter = None
+        _uniffi_ffi_result = _uniffi_rust_call_with_error(
+            _uniffi_error_converter,
+            _UniffiLib.uniffi_hivesync_ffi_fn_method_jobwatch_cancel,
+            *_uniffi_lowered_args,
+        )
+        return _uniffi_lift_return(_uniffi_ffi_result)
+    async def next(self, ) -> typing.Optional[Job]:
+        """
+        Waits for the next state; nothing after the last. An error ends the stream.
+"""
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterOptionalTypeJob.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeHiveSyncError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_hivesync_ffi_fn_method_jobwatch_next(*_uniffi_lowered_args),
+            _UniffiLib.ffi_hivesync_ffi_rust_future_poll_rust_buffer,
+            _UniffiLib.ffi_hivesync_ffi_rust_future_complete_rust_buffer,
+            _UniffiLib.ffi_hivesync_ffi_rust_future_free_rust_buffer,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
+
+
+
+
+
+class _UniffiFfiConverterTypeJobWatch:
+    @staticmethod
+    def lift(value: int) -> JobWatch:
+        return JobWatch._uniffi_make_instance(value)
+
+    @staticmethod
+    def check_lower(value: JobWatch):
+        if not isinstance(value, JobWatch):
+            raise TypeError("Expected JobWatch instance, {} found".format(type(value).__name__))
+
+    @staticmethod
+    def lower(value: JobWatch) -> ctypes.c_uint64:
+        return value._uniffi_clone_handle()
+
+    @classmethod
+    def read(cls, buf: _UniffiRustBuffer) -> JobWatch:
+        ptr = buf.read_u64()
+        if ptr == 0:
+            raise InternalError("Raw handle value was null")
+        return cls.lift(ptr)
+
+    @classmethod
+    def write(cls, value: JobWatch, buf: _UniffiRustBuffer):
+        buf.write_u64(cls.lower(value))
+
 
 class HiveSyncProtocol(typing.Protocol):
     """
@@ -2877,31 +6775,148 @@ class HiveSyncProtocol(typing.Protocol):
         if nobody is.
 """
         raise NotImplementedError
-    async def open_preview(self, token: PreviewToken) -> OpenPreview:
+    async def cancel_job(self, job_id: str,cancel: typing.Union[object, typing.Optional[CancelHandle]] = _DEFAULT) -> Job:
+        """
+        Asks for a job to be stopped. A running one is `Cancelling` until its worker has confirmed.
+"""
+        raise NotImplementedError
+    async def create_project(self, team_id: str,name: str,repository_url: typing.Union[object, typing.Optional[str]] = _DEFAULT,cancel: typing.Union[object, typing.Optional[CancelHandle]] = _DEFAULT) -> Project:
+        """
+        Creates a project in a team, with or without a repository. Its name has 1 to 100 characters and is
+        unique in the team.
+"""
+        raise NotImplementedError
+    async def delete_project(self, project_id: str,cancel: typing.Union[object, typing.Optional[CancelHandle]] = _DEFAULT) -> None:
+        """
+        Deletes a project with its mirror and its previews.
+"""
+        raise NotImplementedError
+    def follow_notifications(self, after: typing.Union[object, typing.Optional[int]] = _DEFAULT) -> NotificationStream:
+        """
+        The user's notifications, live: those after the sequence `after`, 0 for the very first; without it,
+        those that come from now on.
+"""
+        raise NotImplementedError
+    async def get_job(self, job_id: str,cancel: typing.Union[object, typing.Optional[CancelHandle]] = _DEFAULT) -> Job:
+        """
+        One job.
+"""
+        raise NotImplementedError
+    async def get_preview(self, preview_id: str,cancel: typing.Union[object, typing.Optional[CancelHandle]] = _DEFAULT) -> Preview:
+        """
+        One preview.
+"""
+        raise NotImplementedError
+    async def get_project(self, project_id: str,cancel: typing.Union[object, typing.Optional[CancelHandle]] = _DEFAULT) -> Project:
+        """
+        One project.
+"""
+        raise NotImplementedError
+    async def link_repository(self, project_id: str,repository_url: str,cancel: typing.Union[object, typing.Optional[CancelHandle]] = _DEFAULT) -> Project:
+        """
+        Links a repository to a project, or another one.
+"""
+        raise NotImplementedError
+    async def list_jobs(self, team_id: str,project_id: typing.Union[object, typing.Optional[str]] = _DEFAULT,size: int = 0,token: typing.Union[object, typing.Optional[str]] = _DEFAULT,cancel: typing.Union[object, typing.Optional[CancelHandle]] = _DEFAULT) -> JobPage:
+        """
+        A page of a team's jobs, newest first; only those about a project if one is named. At most 200, and
+        as many as the server likes if `size` is 0.
+"""
+        raise NotImplementedError
+    async def list_notifications(self, unread_only: bool = False,size: int = 0,token: typing.Union[object, typing.Optional[str]] = _DEFAULT,cancel: typing.Union[object, typing.Optional[CancelHandle]] = _DEFAULT) -> NotificationPage:
+        """
+        A page of the user's notifications, newest first; at most 200, and as many as the server likes if
+        `size` is 0.
+"""
+        raise NotImplementedError
+    async def list_previews(self, project_id: str,size: int = 0,token: typing.Union[object, typing.Optional[str]] = _DEFAULT,cancel: typing.Union[object, typing.Optional[CancelHandle]] = _DEFAULT) -> PreviewPage:
+        """
+        A page of a project's previews, newest first; at most 200, and as many as the server likes if `size`
+        is 0.
+"""
+        raise NotImplementedError
+    async def list_projects(self, team_id: str,size: int = 0,token: typing.Union[object, typing.Optional[str]] = _DEFAULT,cancel: typing.Union[object, typing.Optional[CancelHandle]] = _DEFAULT) -> ProjectPage:
+        """
+        A page of a team's projects, oldest first; at most 200, and as many as the server likes if `size` is 0.
+"""
+        raise NotImplementedError
+    async def list_teams(self, size: int = 0,token: typing.Union[object, typing.Optional[str]] = _DEFAULT,cancel: typing.Union[object, typing.Optional[CancelHandle]] = _DEFAULT) -> TeamPage:
+        """
+        A page of the user's teams, oldest first; at most 200, and as many as the server likes if `size` is 0.
+"""
+        raise NotImplementedError
+    async def list_tree(self, project_id: str,path: str = "",commit: typing.Union[object, typing.Optional[str]] = _DEFAULT,recursive: bool = False,size: int = 0,token: typing.Union[object, typing.Optional[str]] = _DEFAULT,cancel: typing.Union[object, typing.Optional[CancelHandle]] = _DEFAULT) -> TreePage:
+        """
+        A page of a directory of a mirror, at most 1,000 entries: the root if `path` is empty, of the head of
+        the default branch unless a `commit` (40 hexadecimal digits) is named. `recursive` lists everything
+        below it that is not a directory.
+"""
+        raise NotImplementedError
+    async def mark_notifications_read(self, sequence: int,cancel: typing.Union[object, typing.Optional[CancelHandle]] = _DEFAULT) -> int:
+        """
+        Marks all notifications up to and with `sequence` as read; gives how many are still unread.
+"""
+        raise NotImplementedError
+    async def me(self, cancel: typing.Union[object, typing.Optional[CancelHandle]] = _DEFAULT) -> User:
+        """
+        The user's account, from the server.
+"""
+        raise NotImplementedError
+    async def open_preview(self, token: PreviewToken,cancel: typing.Union[object, typing.Optional[CancelHandle]] = _DEFAULT) -> OpenPreview:
         """
         Opens a preview on this device. Its files are fetched by what this returns.
 """
         raise NotImplementedError
-    async def register(self, credentials: Credentials,display_name: str) -> None:
+    def publish_preview(self, project_id: str,directory: str,options: PublishOptions) -> Publishing:
+        """
+        Starts to publish the files of a directory from a project. Files that the project has sent before are
+        not sent again.
+
+        Symbolic links, `.git`, `node_modules`, environment files and private keys are left out, and whatever
+        the ignore files of the directory exclude.
+"""
+        raise NotImplementedError
+    async def read_file(self, project_id: str,path: str,commit: typing.Union[object, typing.Optional[str]] = _DEFAULT,offset: int = 0,length: int = 0,cancel: typing.Union[object, typing.Optional[CancelHandle]] = _DEFAULT) -> FileContent:
+        """
+        Reads a file of a mirror, or `length` bytes of it from `offset` on; a length of 0 means to the end.
+        At most 8 MiB at a time.
+"""
+        raise NotImplementedError
+    async def register(self, credentials: Credentials,display_name: str,cancel: typing.Union[object, typing.Optional[CancelHandle]] = _DEFAULT) -> None:
         """
         Creates an account. The answer does not tell whether the address had one already.
 """
         raise NotImplementedError
-    async def sign_in(self, credentials: Credentials) -> Account:
+    async def revoke_preview(self, preview_id: str,cancel: typing.Union[object, typing.Optional[CancelHandle]] = _DEFAULT) -> Preview:
+        """
+        Ends a preview at once.
+"""
+        raise NotImplementedError
+    async def sign_in(self, credentials: Credentials,cancel: typing.Union[object, typing.Optional[CancelHandle]] = _DEFAULT) -> Account:
         """
         Signs in, in place of whoever was signed in with this client.
 """
         raise NotImplementedError
-    async def sign_out(self, everywhere: bool) -> None:
+    async def sign_out(self, everywhere: bool = False,cancel: typing.Union[object, typing.Optional[CancelHandle]] = _DEFAULT) -> None:
         """
         Signs out; `everywhere` ends the user's sessions on other devices too. This client forgets the
         session even if the server cannot be told.
+"""
+        raise NotImplementedError
+    async def sync_repository(self, project_id: str,cancel: typing.Union[object, typing.Optional[CancelHandle]] = _DEFAULT) -> Job:
+        """
+        Queues a sync of a mirror. Gives the job to watch, which is the one that waits already if there is one.
 """
         raise NotImplementedError
     async def wake(self, ) -> None:
         """
         To be called when the machine woke up, came to the foreground, unlocked its key store or changed
         its network.
+"""
+        raise NotImplementedError
+    def watch_job(self, job_id: str) -> JobWatch:
+        """
+        The job as it stands, then each change, until it has ended.
 """
         raise NotImplementedError
 
@@ -2997,15 +7012,491 @@ class HiveSync(HiveSyncProtocol):
             _uniffi_lift_return,
             _uniffi_error_converter,
         )
-    async def open_preview(self, token: PreviewToken) -> OpenPreview:
+    async def cancel_job(self, job_id: str,cancel: typing.Union[object, typing.Optional[CancelHandle]] = _DEFAULT) -> Job:
+        """
+        Asks for a job to be stopped. A running one is `Cancelling` until its worker has confirmed.
+"""
+        
+        _UniffiFfiConverterString.check_lower(job_id)
+
+        if cancel is _DEFAULT:
+            cancel = None
+        _UniffiFfiConverterOptionalTypeCancelHandle.check_lower(cancel)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterString.lower(job_id),
+            _UniffiFfiConverterOptionalTypeCancelHandle.lower(cancel),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterTypeJob.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeHiveSyncError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_cancel_job(*_uniffi_lowered_args),
+            _UniffiLib.ffi_hivesync_ffi_rust_future_poll_rust_buffer,
+            _UniffiLib.ffi_hivesync_ffi_rust_future_complete_rust_buffer,
+            _UniffiLib.ffi_hivesync_ffi_rust_future_free_rust_buffer,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
+    async def create_project(self, team_id: str,name: str,repository_url: typing.Union[object, typing.Optional[str]] = _DEFAULT,cancel: typing.Union[object, typing.Optional[CancelHandle]] = _DEFAULT) -> Project:
+        """
+        Creates a project in a team, with or without a repository. Its name has 1 to 100 characters and is
+        unique in the team.
+"""
+        
+        _UniffiFfiConverterString.check_lower(team_id)
+
+        _UniffiFfiConverterString.check_lower(name)
+
+        if repository_url is _DEFAULT:
+            repository_url = None
+        _UniffiFfiConverterOptionalString.check_lower(repository_url)
+
+        if cancel is _DEFAULT:
+            cancel = None
+        _UniffiFfiConverterOptionalTypeCancelHandle.check_lower(cancel)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterString.lower(team_id),
+            _UniffiFfiConverterString.lower(name),
+            _UniffiFfiConverterOptionalString.lower(repository_url),
+            _UniffiFfiConverterOptionalTypeCancelHandle.lower(cancel),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterTypeProject.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeHiveSyncError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_create_project(*_uniffi_lowered_args),
+            _UniffiLib.ffi_hivesync_ffi_rust_future_poll_rust_buffer,
+            _UniffiLib.ffi_hivesync_ffi_rust_future_complete_rust_buffer,
+            _UniffiLib.ffi_hivesync_ffi_rust_future_free_rust_buffer,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
+    async def delete_project(self, project_id: str,cancel: typing.Union[object, typing.Optional[CancelHandle]] = _DEFAULT) -> None:
+        """
+        Deletes a project with its mirror and its previews.
+"""
+        
+        _UniffiFfiConverterString.check_lower(project_id)
+
+        if cancel is _DEFAULT:
+            cancel = None
+        _UniffiFfiConverterOptionalTypeCancelHandle.check_lower(cancel)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterString.lower(project_id),
+            _UniffiFfiConverterOptionalTypeCancelHandle.lower(cancel),
+        )
+        _uniffi_lift_return = lambda val: None
+        _uniffi_error_converter = _UniffiFfiConverterTypeHiveSyncError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_delete_project(*_uniffi_lowered_args),
+            _UniffiLib.ffi_hivesync_ffi_rust_future_poll_void,
+            _UniffiLib.ffi_hivesync_ffi_rust_future_complete_void,
+            _UniffiLib.ffi_hivesync_ffi_rust_future_free_void,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
+    def follow_notifications(self, after: typing.Union[object, typing.Optional[int]] = _DEFAULT) -> NotificationStream:
+        """
+        The user's notifications, live: those after the sequence `after`, 0 for the very first; without it,
+        those that come from now on.
+"""
+        
+        if after is _DEFAULT:
+            after = None
+        _UniffiFfiConverterOptionalUInt64.check_lower(after)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterOptionalUInt64.lower(after),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterTypeNotificationStream.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeHiveSyncError
+        _uniffi_ffi_result = _uniffi_rust_call_with_error(
+            _uniffi_error_converter,
+            _UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_follow_notifications,
+            *_uniffi_lowered_args,
+        )
+        return _uniffi_lift_return(_uniffi_ffi_result)
+    async def get_job(self, job_id: str,cancel: typing.Union[object, typing.Optional[CancelHandle]] = _DEFAULT) -> Job:
+        """
+        One job.
+"""
+        
+        _UniffiFfiConverterString.check_lower(job_id)
+
+        if cancel is _DEFAULT:
+            cancel = None
+        _UniffiFfiConverterOptionalTypeCancelHandle.check_lower(cancel)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterString.lower(job_id),
+            _UniffiFfiConverterOptionalTypeCancelHandle.lower(cancel),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterTypeJob.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeHiveSyncError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_get_job(*_uniffi_lowered_args),
+            _UniffiLib.ffi_hivesync_ffi_rust_future_poll_rust_buffer,
+            _UniffiLib.ffi_hivesync_ffi_rust_future_complete_rust_buffer,
+            _UniffiLib.ffi_hivesync_ffi_rust_future_free_rust_buffer,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
+    async def get_preview(self, preview_id: str,cancel: typing.Union[object, typing.Optional[CancelHandle]] = _DEFAULT) -> Preview:
+        """
+        One preview.
+"""
+        
+        _UniffiFfiConverterString.check_lower(preview_id)
+
+        if cancel is _DEFAULT:
+            cancel = None
+        _UniffiFfiConverterOptionalTypeCancelHandle.check_lower(cancel)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterString.lower(preview_id),
+            _UniffiFfiConverterOptionalTypeCancelHandle.lower(cancel),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterTypePreview.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeHiveSyncError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_get_preview(*_uniffi_lowered_args),
+            _UniffiLib.ffi_hivesync_ffi_rust_future_poll_rust_buffer,
+            _UniffiLib.ffi_hivesync_ffi_rust_future_complete_rust_buffer,
+            _UniffiLib.ffi_hivesync_ffi_rust_future_free_rust_buffer,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
+    async def get_project(self, project_id: str,cancel: typing.Union[object, typing.Optional[CancelHandle]] = _DEFAULT) -> Project:
+        """
+        One project.
+"""
+        
+        _UniffiFfiConverterString.check_lower(project_id)
+
+        if cancel is _DEFAULT:
+            cancel = None
+        _UniffiFfiConverterOptionalTypeCancelHandle.check_lower(cancel)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterString.lower(project_id),
+            _UniffiFfiConverterOptionalTypeCancelHandle.lower(cancel),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterTypeProject.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeHiveSyncError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_get_project(*_uniffi_lowered_args),
+            _UniffiLib.ffi_hivesync_ffi_rust_future_poll_rust_buffer,
+            _UniffiLib.ffi_hivesync_ffi_rust_future_complete_rust_buffer,
+            _UniffiLib.ffi_hivesync_ffi_rust_future_free_rust_buffer,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
+    async def link_repository(self, project_id: str,repository_url: str,cancel: typing.Union[object, typing.Optional[CancelHandle]] = _DEFAULT) -> Project:
+        """
+        Links a repository to a project, or another one.
+"""
+        
+        _UniffiFfiConverterString.check_lower(project_id)
+
+        _UniffiFfiConverterString.check_lower(repository_url)
+
+        if cancel is _DEFAULT:
+            cancel = None
+        _UniffiFfiConverterOptionalTypeCancelHandle.check_lower(cancel)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterString.lower(project_id),
+            _UniffiFfiConverterString.lower(repository_url),
+            _UniffiFfiConverterOptionalTypeCancelHandle.lower(cancel),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterTypeProject.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeHiveSyncError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_link_repository(*_uniffi_lowered_args),
+            _UniffiLib.ffi_hivesync_ffi_rust_future_poll_rust_buffer,
+            _UniffiLib.ffi_hivesync_ffi_rust_future_complete_rust_buffer,
+            _UniffiLib.ffi_hivesync_ffi_rust_future_free_rust_buffer,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
+    async def list_jobs(self, team_id: str,project_id: typing.Union[object, typing.Optional[str]] = _DEFAULT,size: int = 0,token: typing.Union[object, typing.Optional[str]] = _DEFAULT,cancel: typing.Union[object, typing.Optional[CancelHandle]] = _DEFAULT) -> JobPage:
+        """
+        A page of a team's jobs, newest first; only those about a project if one is named. At most 200, and
+        as many as the server likes if `size` is 0.
+"""
+        
+        _UniffiFfiConverterString.check_lower(team_id)
+
+        if project_id is _DEFAULT:
+            project_id = None
+        _UniffiFfiConverterOptionalString.check_lower(project_id)
+
+        _UniffiFfiConverterUInt32.check_lower(size)
+
+        if token is _DEFAULT:
+            token = None
+        _UniffiFfiConverterOptionalString.check_lower(token)
+
+        if cancel is _DEFAULT:
+            cancel = None
+        _UniffiFfiConverterOptionalTypeCancelHandle.check_lower(cancel)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterString.lower(team_id),
+            _UniffiFfiConverterOptionalString.lower(project_id),
+            _UniffiFfiConverterUInt32.lower(size),
+            _UniffiFfiConverterOptionalString.lower(token),
+            _UniffiFfiConverterOptionalTypeCancelHandle.lower(cancel),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterTypeJobPage.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeHiveSyncError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_list_jobs(*_uniffi_lowered_args),
+            _UniffiLib.ffi_hivesync_ffi_rust_future_poll_rust_buffer,
+            _UniffiLib.ffi_hivesync_ffi_rust_future_complete_rust_buffer,
+            _UniffiLib.ffi_hivesync_ffi_rust_future_free_rust_buffer,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
+    async def list_notifications(self, unread_only: bool = False,size: int = 0,token: typing.Union[object, typing.Optional[str]] = _DEFAULT,cancel: typing.Union[object, typing.Optional[CancelHandle]] = _DEFAULT) -> NotificationPage:
+        """
+        A page of the user's notifications, newest first; at most 200, and as many as the server likes if
+        `size` is 0.
+"""
+        
+        _UniffiFfiConverterBoolean.check_lower(unread_only)
+
+        _UniffiFfiConverterUInt32.check_lower(size)
+
+        if token is _DEFAULT:
+            token = None
+        _UniffiFfiConverterOptionalString.check_lower(token)
+
+        if cancel is _DEFAULT:
+            cancel = None
+        _UniffiFfiConverterOptionalTypeCancelHandle.check_lower(cancel)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterBoolean.lower(unread_only),
+            _UniffiFfiConverterUInt32.lower(size),
+            _UniffiFfiConverterOptionalString.lower(token),
+            _UniffiFfiConverterOptionalTypeCancelHandle.lower(cancel),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterTypeNotificationPage.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeHiveSyncError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_list_notifications(*_uniffi_lowered_args),
+            _UniffiLib.ffi_hivesync_ffi_rust_future_poll_rust_buffer,
+            _UniffiLib.ffi_hivesync_ffi_rust_future_complete_rust_buffer,
+            _UniffiLib.ffi_hivesync_ffi_rust_future_free_rust_buffer,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
+    async def list_previews(self, project_id: str,size: int = 0,token: typing.Union[object, typing.Optional[str]] = _DEFAULT,cancel: typing.Union[object, typing.Optional[CancelHandle]] = _DEFAULT) -> PreviewPage:
+        """
+        A page of a project's previews, newest first; at most 200, and as many as the server likes if `size`
+        is 0.
+"""
+        
+        _UniffiFfiConverterString.check_lower(project_id)
+
+        _UniffiFfiConverterUInt32.check_lower(size)
+
+        if token is _DEFAULT:
+            token = None
+        _UniffiFfiConverterOptionalString.check_lower(token)
+
+        if cancel is _DEFAULT:
+            cancel = None
+        _UniffiFfiConverterOptionalTypeCancelHandle.check_lower(cancel)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterString.lower(project_id),
+            _UniffiFfiConverterUInt32.lower(size),
+            _UniffiFfiConverterOptionalString.lower(token),
+            _UniffiFfiConverterOptionalTypeCancelHandle.lower(cancel),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterTypePreviewPage.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeHiveSyncError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_list_previews(*_uniffi_lowered_args),
+            _UniffiLib.ffi_hivesync_ffi_rust_future_poll_rust_buffer,
+            _UniffiLib.ffi_hivesync_ffi_rust_future_complete_rust_buffer,
+            _UniffiLib.ffi_hivesync_ffi_rust_future_free_rust_buffer,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
+    async def list_projects(self, team_id: str,size: int = 0,token: typing.Union[object, typing.Optional[str]] = _DEFAULT,cancel: typing.Union[object, typing.Optional[CancelHandle]] = _DEFAULT) -> ProjectPage:
+        """
+        A page of a team's projects, oldest first; at most 200, and as many as the server likes if `size` is 0.
+"""
+        
+        _UniffiFfiConverterString.check_lower(team_id)
+
+        _UniffiFfiConverterUInt32.check_lower(size)
+
+        if token is _DEFAULT:
+            token = None
+        _UniffiFfiConverterOptionalString.check_lower(token)
+
+        if cancel is _DEFAULT:
+            cancel = None
+        _UniffiFfiConverterOptionalTypeCancelHandle.check_lower(cancel)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterString.lower(team_id),
+            _UniffiFfiConverterUInt32.lower(size),
+            _UniffiFfiConverterOptionalString.lower(token),
+            _UniffiFfiConverterOptionalTypeCancelHandle.lower(cancel),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterTypeProjectPage.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeHiveSyncError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_list_projects(*_uniffi_lowered_args),
+            _UniffiLib.ffi_hivesync_ffi_rust_future_poll_rust_buffer,
+            _UniffiLib.ffi_hivesync_ffi_rust_future_complete_rust_buffer,
+            _UniffiLib.ffi_hivesync_ffi_rust_future_free_rust_buffer,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
+    async def list_teams(self, size: int = 0,token: typing.Union[object, typing.Optional[str]] = _DEFAULT,cancel: typing.Union[object, typing.Optional[CancelHandle]] = _DEFAULT) -> TeamPage:
+        """
+        A page of the user's teams, oldest first; at most 200, and as many as the server likes if `size` is 0.
+"""
+        
+        _UniffiFfiConverterUInt32.check_lower(size)
+
+        if token is _DEFAULT:
+            token = None
+        _UniffiFfiConverterOptionalString.check_lower(token)
+
+        if cancel is _DEFAULT:
+            cancel = None
+        _UniffiFfiConverterOptionalTypeCancelHandle.check_lower(cancel)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterUInt32.lower(size),
+            _UniffiFfiConverterOptionalString.lower(token),
+            _UniffiFfiConverterOptionalTypeCancelHandle.lower(cancel),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterTypeTeamPage.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeHiveSyncError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_list_teams(*_uniffi_lowered_args),
+            _UniffiLib.ffi_hivesync_ffi_rust_future_poll_rust_buffer,
+            _UniffiLib.ffi_hivesync_ffi_rust_future_complete_rust_buffer,
+            _UniffiLib.ffi_hivesync_ffi_rust_future_free_rust_buffer,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
+    async def list_tree(self, project_id: str,path: str = "",commit: typing.Union[object, typing.Optional[str]] = _DEFAULT,recursive: bool = False,size: int = 0,token: typing.Union[object, typing.Optional[str]] = _DEFAULT,cancel: typing.Union[object, typing.Optional[CancelHandle]] = _DEFAULT) -> TreePage:
+        """
+        A page of a directory of a mirror, at most 1,000 entries: the root if `path` is empty, of the head of
+        the default branch unless a `commit` (40 hexadecimal digits) is named. `recursive` lists everything
+        below it that is not a directory.
+"""
+        
+        _UniffiFfiConverterString.check_lower(project_id)
+
+        _UniffiFfiConverterString.check_lower(path)
+
+        if commit is _DEFAULT:
+            commit = None
+        _UniffiFfiConverterOptionalString.check_lower(commit)
+
+        _UniffiFfiConverterBoolean.check_lower(recursive)
+
+        _UniffiFfiConverterUInt32.check_lower(size)
+
+        if token is _DEFAULT:
+            token = None
+        _UniffiFfiConverterOptionalString.check_lower(token)
+
+        if cancel is _DEFAULT:
+            cancel = None
+        _UniffiFfiConverterOptionalTypeCancelHandle.check_lower(cancel)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterString.lower(project_id),
+            _UniffiFfiConverterString.lower(path),
+            _UniffiFfiConverterOptionalString.lower(commit),
+            _UniffiFfiConverterBoolean.lower(recursive),
+            _UniffiFfiConverterUInt32.lower(size),
+            _UniffiFfiConverterOptionalString.lower(token),
+            _UniffiFfiConverterOptionalTypeCancelHandle.lower(cancel),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterTypeTreePage.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeHiveSyncError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_list_tree(*_uniffi_lowered_args),
+            _UniffiLib.ffi_hivesync_ffi_rust_future_poll_rust_buffer,
+            _UniffiLib.ffi_hivesync_ffi_rust_future_complete_rust_buffer,
+            _UniffiLib.ffi_hivesync_ffi_rust_future_free_rust_buffer,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
+    async def mark_notifications_read(self, sequence: int,cancel: typing.Union[object, typing.Optional[CancelHandle]] = _DEFAULT) -> int:
+        """
+        Marks all notifications up to and with `sequence` as read; gives how many are still unread.
+"""
+        
+        _UniffiFfiConverterUInt64.check_lower(sequence)
+
+        if cancel is _DEFAULT:
+            cancel = None
+        _UniffiFfiConverterOptionalTypeCancelHandle.check_lower(cancel)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterUInt64.lower(sequence),
+            _UniffiFfiConverterOptionalTypeCancelHandle.lower(cancel),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterUInt32.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeHiveSyncError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_mark_notifications_read(*_uniffi_lowered_args),
+            _UniffiLib.ffi_hivesync_ffi_rust_future_poll_u32,
+            _UniffiLib.ffi_hivesync_ffi_rust_future_complete_u32,
+            _UniffiLib.ffi_hivesync_ffi_rust_future_free_u32,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
+    async def me(self, cancel: typing.Union[object, typing.Optional[CancelHandle]] = _DEFAULT) -> User:
+        """
+        The user's account, from the server.
+"""
+        
+        if cancel is _DEFAULT:
+            cancel = None
+        _UniffiFfiConverterOptionalTypeCancelHandle.check_lower(cancel)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterOptionalTypeCancelHandle.lower(cancel),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterTypeUser.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeHiveSyncError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_me(*_uniffi_lowered_args),
+            _UniffiLib.ffi_hivesync_ffi_rust_future_poll_rust_buffer,
+            _UniffiLib.ffi_hivesync_ffi_rust_future_complete_rust_buffer,
+            _UniffiLib.ffi_hivesync_ffi_rust_future_free_rust_buffer,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
+    async def open_preview(self, token: PreviewToken,cancel: typing.Union[object, typing.Optional[CancelHandle]] = _DEFAULT) -> OpenPreview:
         """
         Opens a preview on this device. Its files are fetched by what this returns.
 """
         
         _UniffiFfiConverterTypePreviewToken.check_lower(token)
+
+        if cancel is _DEFAULT:
+            cancel = None
+        _UniffiFfiConverterOptionalTypeCancelHandle.check_lower(cancel)
         _uniffi_lowered_args = (
             self._uniffi_clone_handle(),
             _UniffiFfiConverterTypePreviewToken.lower(token),
+            _UniffiFfiConverterOptionalTypeCancelHandle.lower(cancel),
         )
         _uniffi_lift_return = _UniffiFfiConverterTypeOpenPreview.lift
         _uniffi_error_converter = _UniffiFfiConverterTypeHiveSyncError
@@ -3017,7 +7508,75 @@ class HiveSync(HiveSyncProtocol):
             _uniffi_lift_return,
             _uniffi_error_converter,
         )
-    async def register(self, credentials: Credentials,display_name: str) -> None:
+    def publish_preview(self, project_id: str,directory: str,options: PublishOptions) -> Publishing:
+        """
+        Starts to publish the files of a directory from a project. Files that the project has sent before are
+        not sent again.
+
+        Symbolic links, `.git`, `node_modules`, environment files and private keys are left out, and whatever
+        the ignore files of the directory exclude.
+"""
+        
+        _UniffiFfiConverterString.check_lower(project_id)
+
+        _UniffiFfiConverterString.check_lower(directory)
+
+        _UniffiFfiConverterTypePublishOptions.check_lower(options)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterString.lower(project_id),
+            _UniffiFfiConverterString.lower(directory),
+            _UniffiFfiConverterTypePublishOptions.lower(options),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterTypePublishing.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeHiveSyncError
+        _uniffi_ffi_result = _uniffi_rust_call_with_error(
+            _uniffi_error_converter,
+            _UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_publish_preview,
+            *_uniffi_lowered_args,
+        )
+        return _uniffi_lift_return(_uniffi_ffi_result)
+    async def read_file(self, project_id: str,path: str,commit: typing.Union[object, typing.Optional[str]] = _DEFAULT,offset: int = 0,length: int = 0,cancel: typing.Union[object, typing.Optional[CancelHandle]] = _DEFAULT) -> FileContent:
+        """
+        Reads a file of a mirror, or `length` bytes of it from `offset` on; a length of 0 means to the end.
+        At most 8 MiB at a time.
+"""
+        
+        _UniffiFfiConverterString.check_lower(project_id)
+
+        _UniffiFfiConverterString.check_lower(path)
+
+        if commit is _DEFAULT:
+            commit = None
+        _UniffiFfiConverterOptionalString.check_lower(commit)
+
+        _UniffiFfiConverterUInt64.check_lower(offset)
+
+        _UniffiFfiConverterUInt64.check_lower(length)
+
+        if cancel is _DEFAULT:
+            cancel = None
+        _UniffiFfiConverterOptionalTypeCancelHandle.check_lower(cancel)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterString.lower(project_id),
+            _UniffiFfiConverterString.lower(path),
+            _UniffiFfiConverterOptionalString.lower(commit),
+            _UniffiFfiConverterUInt64.lower(offset),
+            _UniffiFfiConverterUInt64.lower(length),
+            _UniffiFfiConverterOptionalTypeCancelHandle.lower(cancel),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterTypeFileContent.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeHiveSyncError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_read_file(*_uniffi_lowered_args),
+            _UniffiLib.ffi_hivesync_ffi_rust_future_poll_rust_buffer,
+            _UniffiLib.ffi_hivesync_ffi_rust_future_complete_rust_buffer,
+            _UniffiLib.ffi_hivesync_ffi_rust_future_free_rust_buffer,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
+    async def register(self, credentials: Credentials,display_name: str,cancel: typing.Union[object, typing.Optional[CancelHandle]] = _DEFAULT) -> None:
         """
         Creates an account. The answer does not tell whether the address had one already.
 """
@@ -3025,10 +7584,15 @@ class HiveSync(HiveSyncProtocol):
         _UniffiFfiConverterTypeCredentials.check_lower(credentials)
 
         _UniffiFfiConverterString.check_lower(display_name)
+
+        if cancel is _DEFAULT:
+            cancel = None
+        _UniffiFfiConverterOptionalTypeCancelHandle.check_lower(cancel)
         _uniffi_lowered_args = (
             self._uniffi_clone_handle(),
             _UniffiFfiConverterTypeCredentials.lower(credentials),
             _UniffiFfiConverterString.lower(display_name),
+            _UniffiFfiConverterOptionalTypeCancelHandle.lower(cancel),
         )
         _uniffi_lift_return = lambda val: None
         _uniffi_error_converter = _UniffiFfiConverterTypeHiveSyncError
@@ -3040,15 +7604,45 @@ class HiveSync(HiveSyncProtocol):
             _uniffi_lift_return,
             _uniffi_error_converter,
         )
-    async def sign_in(self, credentials: Credentials) -> Account:
+    async def revoke_preview(self, preview_id: str,cancel: typing.Union[object, typing.Optional[CancelHandle]] = _DEFAULT) -> Preview:
+        """
+        Ends a preview at once.
+"""
+        
+        _UniffiFfiConverterString.check_lower(preview_id)
+
+        if cancel is _DEFAULT:
+            cancel = None
+        _UniffiFfiConverterOptionalTypeCancelHandle.check_lower(cancel)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterString.lower(preview_id),
+            _UniffiFfiConverterOptionalTypeCancelHandle.lower(cancel),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterTypePreview.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeHiveSyncError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_revoke_preview(*_uniffi_lowered_args),
+            _UniffiLib.ffi_hivesync_ffi_rust_future_poll_rust_buffer,
+            _UniffiLib.ffi_hivesync_ffi_rust_future_complete_rust_buffer,
+            _UniffiLib.ffi_hivesync_ffi_rust_future_free_rust_buffer,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
+    async def sign_in(self, credentials: Credentials,cancel: typing.Union[object, typing.Optional[CancelHandle]] = _DEFAULT) -> Account:
         """
         Signs in, in place of whoever was signed in with this client.
 """
         
         _UniffiFfiConverterTypeCredentials.check_lower(credentials)
+
+        if cancel is _DEFAULT:
+            cancel = None
+        _UniffiFfiConverterOptionalTypeCancelHandle.check_lower(cancel)
         _uniffi_lowered_args = (
             self._uniffi_clone_handle(),
             _UniffiFfiConverterTypeCredentials.lower(credentials),
+            _UniffiFfiConverterOptionalTypeCancelHandle.lower(cancel),
         )
         _uniffi_lift_return = _UniffiFfiConverterTypeAccount.lift
         _uniffi_error_converter = _UniffiFfiConverterTypeHiveSyncError
@@ -3060,16 +7654,21 @@ class HiveSync(HiveSyncProtocol):
             _uniffi_lift_return,
             _uniffi_error_converter,
         )
-    async def sign_out(self, everywhere: bool) -> None:
+    async def sign_out(self, everywhere: bool = False,cancel: typing.Union[object, typing.Optional[CancelHandle]] = _DEFAULT) -> None:
         """
         Signs out; `everywhere` ends the user's sessions on other devices too. This client forgets the
         session even if the server cannot be told.
 """
         
         _UniffiFfiConverterBoolean.check_lower(everywhere)
+
+        if cancel is _DEFAULT:
+            cancel = None
+        _UniffiFfiConverterOptionalTypeCancelHandle.check_lower(cancel)
         _uniffi_lowered_args = (
             self._uniffi_clone_handle(),
             _UniffiFfiConverterBoolean.lower(everywhere),
+            _UniffiFfiConverterOptionalTypeCancelHandle.lower(cancel),
         )
         _uniffi_lift_return = lambda val: None
         _uniffi_error_converter = _UniffiFfiConverterTypeHiveSyncError
@@ -3078,6 +7677,31 @@ class HiveSync(HiveSyncProtocol):
             _UniffiLib.ffi_hivesync_ffi_rust_future_poll_void,
             _UniffiLib.ffi_hivesync_ffi_rust_future_complete_void,
             _UniffiLib.ffi_hivesync_ffi_rust_future_free_void,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
+    async def sync_repository(self, project_id: str,cancel: typing.Union[object, typing.Optional[CancelHandle]] = _DEFAULT) -> Job:
+        """
+        Queues a sync of a mirror. Gives the job to watch, which is the one that waits already if there is one.
+"""
+        
+        _UniffiFfiConverterString.check_lower(project_id)
+
+        if cancel is _DEFAULT:
+            cancel = None
+        _UniffiFfiConverterOptionalTypeCancelHandle.check_lower(cancel)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterString.lower(project_id),
+            _UniffiFfiConverterOptionalTypeCancelHandle.lower(cancel),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterTypeJob.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeHiveSyncError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_sync_repository(*_uniffi_lowered_args),
+            _UniffiLib.ffi_hivesync_ffi_rust_future_poll_rust_buffer,
+            _UniffiLib.ffi_hivesync_ffi_rust_future_complete_rust_buffer,
+            _UniffiLib.ffi_hivesync_ffi_rust_future_free_rust_buffer,
             _uniffi_lift_return,
             _uniffi_error_converter,
         )
@@ -3099,6 +7723,24 @@ class HiveSync(HiveSyncProtocol):
             _uniffi_lift_return,
             _uniffi_error_converter,
         )
+    def watch_job(self, job_id: str) -> JobWatch:
+        """
+        The job as it stands, then each change, until it has ended.
+"""
+        
+        _UniffiFfiConverterString.check_lower(job_id)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterString.lower(job_id),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterTypeJobWatch.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeHiveSyncError
+        _uniffi_ffi_result = _uniffi_rust_call_with_error(
+            _uniffi_error_converter,
+            _UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_watch_job,
+            *_uniffi_lowered_args,
+        )
+        return _uniffi_lift_return(_uniffi_ffi_result)
 
 
 
@@ -3127,6 +7769,177 @@ class _UniffiFfiConverterTypeHiveSync:
 
     @classmethod
     def write(cls, value: HiveSync, buf: _UniffiRustBuffer):
+        buf.write_u64(cls.lower(value))
+
+class _UniffiFfiConverterSequenceTypeLogRecord(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        for item in value:
+            _UniffiFfiConverterTypeLogRecord.check_lower(item)
+
+    @classmethod
+    def write(cls, value, buf):
+        items = len(value)
+        buf.write_i32(items)
+        for item in value:
+            _UniffiFfiConverterTypeLogRecord.write(item, buf)
+
+    @classmethod
+    def read(cls, buf):
+        count = buf.read_i32()
+        if count < 0:
+            raise InternalError("Unexpected negative sequence length")
+
+        return [
+            _UniffiFfiConverterTypeLogRecord.read(buf) for i in range(count)
+        ]
+
+
+class LogSink():
+    """
+    Takes logs. Called from one thread of the library's own, one call after the other.
+"""
+    
+    def write(self, records: typing.List[LogRecord],dropped: int) -> None:
+        """
+        Takes one to 64 records. `dropped` were lost since the call before because the sink was too slow: at
+        most 1,024 records wait for it.
+"""
+        raise NotImplementedError
+
+class LogSinkImpl(LogSink):
+    """
+    Takes logs. Called from one thread of the library's own, one call after the other.
+"""
+    
+    _handle: ctypes.c_uint64
+    
+    def __init__(self, *args, **kwargs):
+        raise ValueError("This class has no default constructor")
+
+    def __del__(self):
+        # In case of partial initialization of instances.
+        handle = getattr(self, "_handle", None)
+        if handle is not None:
+            _uniffi_rust_call(_UniffiLib.uniffi_hivesync_ffi_fn_free_logsink, handle)
+
+    def _uniffi_clone_handle(self):
+        return _uniffi_rust_call(_UniffiLib.uniffi_hivesync_ffi_fn_clone_logsink, self._handle)
+
+    # Used by alternative constructors or any methods which return this type.
+    @classmethod
+    def _uniffi_make_instance(cls, handle):
+        # Lightly yucky way to bypass the usual __init__ logic
+        # and just create a new instance with the required handle.
+        inst = cls.__new__(cls)
+        inst._handle = handle
+        return inst
+    def write(self, records: typing.List[LogRecord],dropped: int) -> None:
+        """
+        Takes one to 64 records. `dropped` were lost since the call before because the sink was too slow: at
+        most 1,024 records wait for it.
+"""
+        
+        _UniffiFfiConverterSequenceTypeLogRecord.check_lower(records)
+
+        _UniffiFfiConverterUInt64.check_lower(dropped)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterSequenceTypeLogRecord.lower(records),
+            _UniffiFfiConverterUInt64.lower(dropped),
+        )
+        _uniffi_lift_return = lambda val: None
+        _uniffi_error_converter = _UniffiFfiConverterTypeLogSinkError
+        _uniffi_ffi_result = _uniffi_rust_call_with_error(
+            _uniffi_error_converter,
+            _UniffiLib.uniffi_hivesync_ffi_fn_method_logsink_write,
+            *_uniffi_lowered_args,
+        )
+        return _uniffi_lift_return(_uniffi_ffi_result)
+
+
+
+
+# Put all the bits inside a class to keep the top-level namespace clean
+class _UniffiTraitImplLogSinkImpl:
+    # For each method, generate a callback function to pass to Rust
+
+    @_UNIFFI_CALLBACK_INTERFACE_HIVESYNC_FFI_LOG_SINK_METHOD0
+    def write(
+            uniffi_handle,
+            records,
+            dropped,
+            uniffi_out_return,
+            uniffi_call_status_ptr,
+        ):
+        uniffi_obj = _UniffiFfiConverterTypeLogSink._handle_map.get(uniffi_handle)
+        def make_call():
+            uniffi_args = (_UniffiFfiConverterSequenceTypeLogRecord.lift(records), _UniffiFfiConverterUInt64.lift(dropped), )
+            uniffi_method = uniffi_obj.write
+            return uniffi_method(*uniffi_args)
+        write_return_value = lambda v: None
+        _uniffi_trait_interface_call_with_error(
+                uniffi_call_status_ptr.contents,
+                make_call,
+                write_return_value,
+                LogSinkError,
+                _UniffiFfiConverterTypeLogSinkError.lower,
+        )
+
+    @_UNIFFI_CALLBACK_INTERFACE_FREE_HIVESYNC_FFI_LOG_SINK
+    def _uniffi_free(uniffi_handle):
+        _UniffiFfiConverterTypeLogSink._handle_map.remove(uniffi_handle)
+
+    @_UNIFFI_CALLBACK_INTERFACE_CLONE_HIVESYNC_FFI_LOG_SINK
+    def _uniffi_clone(uniffi_handle):
+        return _UniffiFfiConverterTypeLogSink._handle_map.clone(uniffi_handle)
+
+    # Generate the FFI VTable.  This has a field for each callback interface method.
+    _uniffi_vtable = _UniffiVTableCallbackInterfaceHivesyncFfiLogSink(
+        _uniffi_free,
+        _uniffi_clone,
+        write,
+    )
+    # Send Rust a pointer to the VTable.  Note: this means we need to keep the struct alive forever,
+    # or else bad things will happen when Rust tries to access it.
+    _UniffiLib.uniffi_hivesync_ffi_fn_init_callback_vtable_logsink(ctypes.byref(_uniffi_vtable))
+
+class _UniffiFfiConverterTypeLogSink:
+    _handle_map = _UniffiHandleMap()
+
+    @staticmethod
+    def lift(value: int):
+        if (value & 1) == 0:
+            # Rust-generated handle, construct a new class that uses the handle to implement the
+            # interface
+            return LogSinkImpl._uniffi_make_instance(value)
+        else:
+            # Python-generated handle, get the object from the handle map
+            return _UniffiFfiConverterTypeLogSink._handle_map.remove(value)
+
+    @staticmethod
+    def check_lower(value: LogSink):
+        if not isinstance(value, LogSink):
+            raise TypeError("Expected LogSink subclass, {} found".format(type(value).__name__))
+
+    @staticmethod
+    def lower(value: LogSink):
+         if isinstance(value, LogSinkImpl):
+            # Rust-implementated object.  Clone the handle and return it
+            return value._uniffi_clone_handle()
+         else:
+            # Python-implementated object, generate a new vtable handle and return that.
+            return _UniffiFfiConverterTypeLogSink._handle_map.insert(value)
+
+    @classmethod
+    def read(cls, buf: _UniffiRustBuffer):
+        ptr = buf.read_u64()
+        if ptr == 0:
+            raise InternalError("Raw handle value was null")
+        return cls.lift(ptr)
+
+    @classmethod
+    def write(cls, value: LogSink, buf: _UniffiRustBuffer):
         buf.write_u64(cls.lower(value))
 
 
@@ -3445,6 +8258,43 @@ async def check_secret_store(store: SecretStore) -> typing.Optional[str]:
         _uniffi_lift_return,
         _uniffi_error_converter,
     )
+def remove_log_sink() -> None:
+    """
+    Passes nothing on any more. Returns when the sink has had its last call, or after two seconds.
+"""
+    _uniffi_lowered_args = (
+    )
+    _uniffi_lift_return = lambda val: None
+    _uniffi_error_converter = None
+    _uniffi_ffi_result = _uniffi_rust_call_with_error(
+        _uniffi_error_converter,
+        _UniffiLib.uniffi_hivesync_ffi_fn_func_remove_log_sink,
+        *_uniffi_lowered_args,
+    )
+    return _uniffi_lift_return(_uniffi_ffi_result)
+def set_log_sink(sink: LogSink,level: LogLevel) -> None:
+    """
+    Passes on what is logged from now on, at this level and above, to `sink` in place of the one before.
+
+    # Errors
+    `Conflict` if something else in this process takes the logs already.
+"""
+    
+    _UniffiFfiConverterTypeLogSink.check_lower(sink)
+
+    _UniffiFfiConverterTypeLogLevel.check_lower(level)
+    _uniffi_lowered_args = (
+        _UniffiFfiConverterTypeLogSink.lower(sink),
+        _UniffiFfiConverterTypeLogLevel.lower(level),
+    )
+    _uniffi_lift_return = lambda val: None
+    _uniffi_error_converter = _UniffiFfiConverterTypeHiveSyncError
+    _uniffi_ffi_result = _uniffi_rust_call_with_error(
+        _uniffi_error_converter,
+        _UniffiLib.uniffi_hivesync_ffi_fn_func_set_log_sink,
+        *_uniffi_lowered_args,
+    )
+    return _uniffi_lift_return(_uniffi_ffi_result)
 def shut_down() -> None:
     """
     Aborts all calls and waits until no thread of this library runs any more, two seconds at the most. A
@@ -3466,26 +8316,73 @@ def shut_down() -> None:
 __all__ = [
     "InternalError",
     "Platform",
+    "TreeEntryKind",
+    "JobKind",
+    "JobState",
+    "JobPhase",
+    "LogLevel",
+    "NotificationKind",
+    "PreviewState",
+    "MirrorState",
+    "PublishPhase",
+    "TeamRole",
     "SignedOutReason",
     "StorageErrorKind",
     "HiveSyncError",
+    "LogSinkError",
+    "NotificationEvent",
     "StoreError",
     "Account",
     "ClientOptions",
     "ErrorDetails",
+    "FileContent",
+    "JobProgress",
+    "Job",
+    "JobPage",
+    "LogRecord",
+    "Notification",
+    "NotificationPage",
+    "OpenProgress",
     "OpenStats",
+    "Preview",
     "PreviewFile",
+    "PreviewPage",
+    "Project",
+    "ProjectPage",
+    "PublishOptions",
+    "PublishProgress",
+    "PublishStats",
+    "Published",
     "StoreCapabilities",
+    "Team",
+    "TeamPage",
+    "TreeEntry",
+    "TreePage",
+    "User",
     "check_secret_store",
+    "remove_log_sink",
+    "set_log_sink",
     "shut_down",
-    "Credentials",
-    "CredentialsProtocol",
     "PreviewToken",
     "PreviewTokenProtocol",
+    "CancelHandle",
+    "CancelHandleProtocol",
+    "Credentials",
+    "CredentialsProtocol",
+    "Download",
+    "DownloadProtocol",
+    "NotificationStream",
+    "NotificationStreamProtocol",
     "OpenPreview",
     "OpenPreviewProtocol",
+    "Publishing",
+    "PublishingProtocol",
+    "JobWatch",
+    "JobWatchProtocol",
     "HiveSync",
     "HiveSyncProtocol",
+    "LogSinkImpl",
+    "LogSink",
     "SecretStoreImpl",
     "SecretStore",
 ]

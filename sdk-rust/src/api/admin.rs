@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{jobs::JobKind, rpc};
 use crate::{
-    client::Core,
+    core::Core,
     error::Result,
     page::{Page, PageRequest},
     wire,

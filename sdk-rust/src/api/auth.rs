@@ -7,28 +7,15 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::rpc;
+pub use crate::platform::Platform;
 use crate::{
-    client::Core,
+    core::Core,
     error::Result,
     page::{self, Page, PageRequest},
     secret::Secret,
     session::Account,
-    wire::{self, wire_enum},
+    wire,
 };
-
-wire_enum! {
-    /// What kind of machine a device is.
-    Platform = Platform {
-        /// A desktop computer.
-        Desktop,
-        /// An iPhone or iPad.
-        Ios,
-        /// An Android device.
-        Android,
-        /// A browser.
-        Web,
-    }
-}
 
 /// A live session of the user.
 #[derive(Clone, Debug, Serialize)]

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::rpc;
 pub use crate::watch::Notifications as NotificationStream;
 use crate::{
-    client::Core,
+    core::Core,
     error::Result,
     page::{Page, PageRequest},
     watch,

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::{jobs::Job, rpc};
 use crate::{
-    client::Core,
+    core::Core,
     entropy,
     error::{Error, Result},
     page::{self, Page, PageRequest},

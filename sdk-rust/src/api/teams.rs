@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::rpc;
 use crate::{
-    client::Core,
+    core::Core,
     entropy,
     error::Result,
     page::{self, Page, PageRequest},

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::rpc;
 use crate::{
-    client::Core,
+    core::Core,
     error::Result,
     wire::{self, wire_enum},
 };

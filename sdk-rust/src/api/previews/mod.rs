@@ -24,8 +24,9 @@ pub use self::{
 };
 use super::{auth::Platform, rpc};
 use crate::{
-    client::Core,
+    core::Core,
     error::Result,
+    operation::Operation,
     page::{self, Page, PageRequest},
     secret::Secret,
     wire::{self, wire_enum},
@@ -137,6 +138,20 @@ impl Previews {
         progress: &(dyn Fn(&PublishProgress) + Send + Sync),
     ) -> Result<Published> {
         publish::run(&self.0, project_id, source, options, progress).await
+    }
+
+    /// As [`publish`](Self::publish), beside the caller. Must be called within a tokio runtime.
+    pub fn start_publish(
+        &self,
+        project_id: Uuid,
+        source: impl BundleSource + 'static,
+        options: PublishOptions,
+    ) -> Operation<PublishProgress, Published> {
+        let core = self.0.clone();
+        Operation::start(|reporter| async move {
+            let progress = |progress: &PublishProgress| reporter.report(*progress);
+            publish::run(&core, project_id, &source, &options, &progress).await
+        })
     }
 
     /// Opens a preview on this device. Its files are fetched by what this returns.

@@ -4,7 +4,10 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use bytes::{Bytes, BytesMut};
@@ -21,9 +24,10 @@ use tokio::{fs::File, io::AsyncWriteExt as _};
 use super::{BATCH, PreviewToken, ROUNDS, TRANSFERS, limits, transfer::Presigned};
 use crate::{
     api::{auth::Platform, rpc},
-    client::Core,
+    core::Core,
     entropy,
     error::{Error, ErrorKind, ErrorReason, Result},
+    operation::Operation,
     wire,
 };
 
@@ -144,6 +148,14 @@ impl OpenPreview {
         let files = self.manifest.files().len() as u64;
         staging.publish()?;
         Ok(OpenStats { files, bytes: self.manifest.total_bytes(), downloaded_bytes })
+    }
+
+    /// As [`save_to`](Self::save_to), beside the caller. Must be called within a tokio runtime.
+    pub fn start_save_to(self: Arc<Self>, target: impl Into<PathBuf>) -> Operation<OpenProgress, OpenStats> {
+        let target = target.into();
+        Operation::start(|reporter| async move {
+            self.save_to(target, &|progress: &OpenProgress| reporter.report(*progress)).await
+        })
     }
 
     /// Fetches each distinct content once; addresses that ran out meanwhile are asked for again.

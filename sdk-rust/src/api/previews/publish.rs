@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     api::{auth::Platform, jobs::Jobs, rpc},
-    client::Core,
+    core::Core,
     entropy,
     error::{Error, ErrorKind, ErrorReason, Result},
     wire,

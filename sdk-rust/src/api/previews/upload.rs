@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     api::rpc,
-    client::Core,
+    core::Core,
     error::{Error, Result},
     wire,
 };

@@ -1,0 +1,93 @@
+"""What goes on for longer, as Python likes it: `async for` takes what comes, `async with` ends it."""
+
+from __future__ import annotations
+
+import collections
+from typing import Deque, Generator
+
+from . import hivesync_ffi
+from .hivesync_ffi import (
+    Job,
+    NotificationEvent,
+    OpenProgress,
+    OpenStats,
+    Published,
+    PublishProgress,
+)
+
+
+class _Ended:
+    """Ends with the block that it was opened for."""
+
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, *_raised) -> None:
+        self.cancel()
+
+
+class JobWatch(_Ended, hivesync_ffi.JobWatch):
+    """The states of a job: `async for job in watch`."""
+
+    def __aiter__(self) -> JobWatch:
+        return self
+
+    async def __anext__(self) -> Job:
+        job = await self.next()
+        if job is None:
+            raise StopAsyncIteration
+        return job
+
+
+class NotificationStream(_Ended, hivesync_ffi.NotificationStream):
+    """The user's notifications: `async for event in stream`."""
+
+    _waiting: Deque[NotificationEvent]
+
+    def __new__(cls) -> NotificationStream:
+        # The binding makes its objects without calling `__init__`.
+        self = super().__new__(cls)
+        self._waiting = collections.deque()
+        return self
+
+    def __aiter__(self) -> NotificationStream:
+        return self
+
+    async def __anext__(self) -> NotificationEvent:
+        if not self._waiting:
+            self._waiting.extend(await self.next_batch())
+        if not self._waiting:
+            raise StopAsyncIteration
+        return self._waiting.popleft()
+
+
+class Publishing(_Ended, hivesync_ffi.Publishing):
+    """A publication: `async for progress in publishing`, and `await publishing` for its result."""
+
+    def __aiter__(self) -> Publishing:
+        return self
+
+    async def __anext__(self) -> PublishProgress:
+        progress = await self.next()
+        if progress is None:
+            raise StopAsyncIteration
+        return progress
+
+    def __await__(self) -> Generator[None, None, Published]:
+        return self.result().__await__()
+
+
+class Download(_Ended, hivesync_ffi.Download):
+    """A download: `async for progress in download`, and `await download` for its result."""
+
+    def __aiter__(self) -> Download:
+        return self
+
+    async def __anext__(self) -> OpenProgress:
+        progress = await self.next()
+        if progress is None:
+            raise StopAsyncIteration
+        return progress
+
+    def __await__(self) -> Generator[None, None, OpenStats]:
+        return self.result().__await__()
