@@ -5,6 +5,7 @@ pub mod device_proof;
 pub mod manifest;
 pub mod path;
 pub mod repository_url;
+pub mod text;
 pub mod validation;
 pub mod worker_proof;
 

@@ -2,9 +2,11 @@
 
 use hivesync::{
     ErrorReason,
+    auth::Platform,
     jobs::JobState,
     page::PageRequest,
     projects::{FileQuery, MirrorState, TreeEntryKind, TreeQuery},
+    teams::TeamRole,
 };
 use hivesync_proto::v1::{self as pb, ErrorReason as Reason};
 use hivesync_tests::{on_each_backend, repository::Repository, wire::refused, world::World};
@@ -17,6 +19,10 @@ on_each_backend!(
     names_are_unique_in_a_team,
     bad_addresses_are_refused,
     bad_paths_are_refused,
+    commits_are_listed_page_by_page,
+    a_log_is_for_the_team_only,
+    a_hostile_commit_is_shown_harmless,
+    a_sync_that_waits_is_joined,
     links_and_submodules_are_shown_and_never_followed,
     hooks_of_a_repository_never_run,
     a_broken_pack_is_refused,
@@ -203,6 +209,110 @@ async fn sync(caller: &hivesync_tests::caller::Caller, project_id: &str) -> pb::
         job = caller.get("hivesync.v1.JobService/GetJob", pb::GetJobRequest { job_id: job.id }).await;
     }
     panic!("the job did not end: {job:?}");
+}
+
+const LOG: &str = "hivesync.v1.ProjectService/ListCommits";
+
+async fn commits_are_listed_page_by_page(world: World) {
+    let ada = world.caller("ada").await;
+    let repository = Repository::sample();
+    for number in 1..=4 {
+        repository.commit(&format!("Change {number}\n\nBecause of {number}."));
+    }
+    let project_id = ada.project("site", &repository.url()).await.id;
+    let first = pb::ListCommitsRequest { project_id: project_id.clone(), page_size: 2, ..Default::default() };
+    let unsynced = refused(ada.call::<_, pb::ListCommitsResponse>(LOG, first.clone()).await);
+    assert_eq!(unsynced.reason, Reason::RepositoryNotReady);
+    sync(&ada, &project_id).await;
+
+    let page: pb::ListCommitsResponse = ada.get(LOG, first.clone()).await;
+    assert_eq!((page.commit.as_str(), page.truncated), (repository.head().as_str(), false));
+    let newest = &page.commits[0];
+    assert_eq!((newest.id.as_str(), newest.subject.as_str()), (page.commit.as_str(), "Change 4"));
+    assert_eq!((newest.body.as_str(), newest.author_name.as_str()), ("Because of 4.", "Ada"));
+    assert_eq!(newest.authored_at.map(|at| at.seconds), Some(1_700_000_000));
+    assert_eq!(newest.parent_ids, [page.commits[1].id.as_str()]);
+
+    // What is committed meanwhile changes nothing about the pages that follow.
+    let (token, commit) = (page.next_page_token.clone(), page.commit.clone());
+    repository.commit("Change 5");
+    sync(&ada, &project_id).await;
+    let next = pb::ListCommitsRequest { commit, page_token: token.clone(), ..first.clone() };
+    let second: pb::ListCommitsResponse = ada.get(LOG, next.clone()).await;
+    let last = pb::ListCommitsRequest { page_token: second.next_page_token.clone(), ..next.clone() };
+    let last: pb::ListCommitsResponse = ada.get(LOG, last).await;
+    let told = [page.commits, second.commits, last.commits].concat();
+    let subjects: Vec<&str> = told.iter().map(|commit| commit.subject.as_str()).collect();
+    assert_eq!(subjects, ["Change 4", "Change 3", "Change 2", "Change 1", "Begin"]);
+    assert_eq!(last.next_page_token, "");
+
+    let elsewhere = pb::ListCommitsRequest { page_token: token.clone(), ..first.clone() };
+    let changed = pb::ListCommitsRequest { page_token: format!("{token}A"), ..next.clone() };
+    for request in [elsewhere, changed] {
+        let outcome = ada.call::<_, pb::ListCommitsResponse>(LOG, request).await;
+        assert_eq!(refused(outcome).reason, Reason::InvalidPageToken);
+    }
+    let wrong = [
+        pb::ListCommitsRequest { commit: "HEAD".to_owned(), ..first.clone() },
+        pb::ListCommitsRequest { commit: "--all".to_owned(), ..first.clone() },
+        pb::ListCommitsRequest { page_size: 201, ..first.clone() },
+        pb::ListCommitsRequest { project_id: "site".to_owned(), ..first.clone() },
+    ];
+    for request in wrong {
+        let outcome = ada.call::<_, pb::ListCommitsResponse>(LOG, request).await;
+        assert_eq!(refused(outcome).reason, Reason::InvalidRequest);
+    }
+    for commit in ["1".repeat(40), repository.git(&["rev-parse", "HEAD^{tree}"])] {
+        let request = pb::ListCommitsRequest { commit, ..first.clone() };
+        let outcome = ada.call::<_, pb::ListCommitsResponse>(LOG, request).await;
+        assert_eq!(refused(outcome).reason, Reason::NotFound);
+    }
+}
+
+async fn a_log_is_for_the_team_only(world: World) {
+    let (ada, guest, eve) = (world.user("ada").await, world.user("guest").await, world.user("eve").await);
+    let team = ada.client.teams().create("Engines").await.unwrap().id;
+    world.enlist(&ada, team, &guest, TeamRole::Guest).await;
+    let repository = Repository::sample();
+    let project = ada.client.projects().create(team, "site", Some(&repository.url())).await.unwrap().id;
+    ada.sync(project).await;
+    let log = guest.client.projects().commits(project, None, PageRequest::first()).await.unwrap();
+    assert_eq!(log.page.items.len(), 1);
+    let refusal = eve.client.projects().commits(project, None, PageRequest::first()).await.unwrap_err();
+    assert_eq!(refusal.reason(), Some(ErrorReason::NotFound));
+}
+
+async fn a_hostile_commit_is_shown_harmless(world: World) {
+    let ada = world.user("ada").await;
+    let repository = Repository::sample();
+    let huge = [b"Huge\n\n".as_slice(), &vec![b'x'; 1024 * 1024]].concat();
+    repository.commit_as(b"Mallory", &huge);
+    repository.commit_as(
+        b"M\xe4llory \x1b[31m\xe2\x80\xaeevil",
+        b"\x1b]0;owned\x07Hi\xff\rBye\n\n\x9b2J\xc2\x9b2J",
+    );
+    let project = ada.project("site", &repository).await.id;
+    let job = ada.sync(project).await;
+    assert_eq!(job.state, JobState::Succeeded, "{job:?}");
+    let log = ada.client.projects().commits(project, None, PageRequest::first()).await.unwrap();
+    let [hostile, huge, _] = log.page.items.as_slice() else { panic!("{log:?}") };
+    assert_eq!(hostile.author_name, "M\u{fffd}llory \u{fffd}[31m\u{fffd}evil");
+    assert_eq!(hostile.subject, "\u{fffd}]0;owned\u{fffd}Hi\u{fffd}\u{fffd}Bye");
+    assert_eq!(hostile.body, "\u{fffd}2J\u{fffd}2J");
+    assert_eq!((huge.subject.as_str(), huge.body.len(), huge.shortened), ("Huge", 2_000, true));
+}
+
+async fn a_sync_that_waits_is_joined(world: World) {
+    let backend = world.backend();
+    drop(world);
+    let world = World::without_worker(backend, &[]).await;
+    let ada = world.user("ada").await;
+    let phone = world.device_of(&ada, "phone", Platform::Ios).await;
+    let project = ada.project("site", &Repository::sample()).await.id;
+    let started = ada.client.projects().sync(project).await.unwrap();
+    let joined = phone.client.projects().sync(project).await.unwrap();
+    assert_eq!((joined.id, started.joined, joined.joined), (started.id, false, true));
+    assert!(!ada.client.jobs().get(started.id).await.unwrap().joined);
 }
 
 async fn links_and_submodules_are_shown_and_never_followed(world: World) {

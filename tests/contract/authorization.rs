@@ -110,6 +110,9 @@ impl Scene {
                 pb::ReadFileRequest { project_id, path: "index.html".to_owned(), ..Default::default() }
                     .encode_to_vec()
             }
+            "ProjectService/ListCommits" => {
+                pb::ListCommitsRequest { project_id, ..Default::default() }.encode_to_vec()
+            }
             "PreviewService/CreatePreview" => create_preview(&project_id).encode_to_vec(),
             "PreviewService/FindMissing" => pb::FindMissingRequest { preview_id }.encode_to_vec(),
             "PreviewService/RequestUploads" => {

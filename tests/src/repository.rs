@@ -89,6 +89,21 @@ impl Repository {
         commit
     }
 
+    /// Commits the tree of the head again, by an author and with a message of any bytes.
+    pub fn commit_as(&self, author: &[u8], message: &[u8]) -> String {
+        let (tree, parent) = (self.git(&["rev-parse", "HEAD^{tree}"]), self.head());
+        let data = [
+            format!("tree {tree}\nparent {parent}\nauthor ").as_bytes(),
+            author,
+            b" <ada@example.com> 1700000000 +0000\ncommitter Ada <ada@example.com> 1700000000 +0000\n\n",
+            message,
+        ]
+        .concat();
+        let commit = self.git_with(&["hash-object", "-w", "--literally", "-t", "commit", "--stdin"], &data);
+        self.git(&["update-ref", "refs/heads/main", &commit]);
+        commit
+    }
+
     /// Packs every object, then damages the pack.
     pub fn break_pack(&self) {
         self.git(&["repack", "-a", "-d", "--quiet"]);

@@ -112,6 +112,10 @@ pub struct Job {
     /// When it ended.
     #[serde(with = "time::serde::rfc3339::option")]
     pub finished_at: Option<OffsetDateTime>,
+    /// Of what [`sync`](super::projects::Projects::sync) returns: another request had queued it, and this
+    /// one joined it. Whoever joined a job does not cancel it.
+    #[serde(skip)]
+    pub joined: bool,
 }
 
 fn reason_name<S: serde::Serializer>(reason: &Option<ErrorReason>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -196,6 +200,7 @@ impl Job {
             created_at: wire::time(job.created_at)?,
             started_at: wire::optional_time(job.started_at)?,
             finished_at: wire::optional_time(job.finished_at)?,
+            joined: job.joined,
         })
     }
 }

@@ -141,6 +141,41 @@ pub struct FileHeader {
     pub commit: String,
 }
 
+/// A commit. Its texts are what somebody wrote into it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Commit {
+    /// The commit (hexadecimal).
+    pub id: String,
+    /// What it directly descends from (hexadecimal), in the order of git; at most 64.
+    pub parent_ids: Vec<String>,
+    /// The name of its author, by the author's own account.
+    pub author_name: String,
+    /// When it was written, by the author's clock, if that shows a time.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub authored_at: Option<OffsetDateTime>,
+    /// When it was made, by the committer's clock, if that shows a time.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub committed_at: Option<OffsetDateTime>,
+    /// The first line of its message.
+    pub subject: String,
+    /// The rest of its message.
+    pub body: String,
+    /// Whether any of this was shortened.
+    pub shortened: bool,
+}
+
+/// A page of commits.
+#[derive(Clone, Debug, Serialize)]
+pub struct CommitPage {
+    /// The commits, newest first.
+    #[serde(flatten)]
+    pub page: Page<Commit>,
+    /// The commit that the list begins with (hexadecimal).
+    pub commit: String,
+    /// Whether the list ends here although there is more; the parents of the last commit begin what follows.
+    pub truncated: bool,
+}
+
 /// Calls about projects.
 #[derive(Clone)]
 pub struct Projects(pub(crate) Core);
@@ -241,6 +276,29 @@ impl Projects {
         })
     }
 
+    /// A page of the log of a commit (40 hexadecimal digits), or of the head of the default branch: the
+    /// commit and what it descends from, newest first; at most 200. For further pages, name the commit that
+    /// the first begins with.
+    pub async fn commits(
+        &self,
+        project_id: Uuid,
+        commit: Option<&str>,
+        page: PageRequest,
+    ) -> Result<CommitPage> {
+        let request = pb::ListCommitsRequest {
+            project_id: project_id.to_string(),
+            commit: commit.unwrap_or_default().to_owned(),
+            page_size: page.size,
+            page_token: page.into_token(),
+        };
+        let response = self.0.unary::<rpc::ListCommits>(request).await?;
+        Ok(CommitPage {
+            page: Page::new(response.commits, response.next_page_token, Commit::from_wire)?,
+            commit: response.commit,
+            truncated: response.truncated,
+        })
+    }
+
     /// Reads a file of the mirror. The bytes arrive as they are asked for.
     pub async fn read_file(&self, project_id: Uuid, path: &str, query: FileQuery) -> Result<FileReader> {
         let request = pb::ReadFileRequest {
@@ -324,6 +382,21 @@ impl TreeEntry {
     fn from_wire(entry: pb::TreeEntry) -> Result<Self> {
         let kind = TreeEntryKind::from_wire(entry.kind);
         Ok(Self { path: entry.path, kind, size: entry.size, object_id: entry.object_id })
+    }
+}
+
+impl Commit {
+    fn from_wire(commit: pb::Commit) -> Result<Self> {
+        Ok(Self {
+            id: commit.id,
+            parent_ids: commit.parent_ids,
+            author_name: commit.author_name,
+            authored_at: wire::optional_time(commit.authored_at)?,
+            committed_at: wire::optional_time(commit.committed_at)?,
+            subject: commit.subject,
+            body: commit.body,
+            shortened: commit.shortened,
+        })
     }
 }
 

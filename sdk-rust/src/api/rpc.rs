@@ -89,6 +89,7 @@ rpcs! {
         SyncRepository Token SyncRepositoryRequest -> Job;
         ListTree Token ListTreeRequest -> ListTreeResponse;
         ReadFile Token ReadFileRequest -> ReadFileResponse;
+        ListCommits Token ListCommitsRequest -> ListCommitsResponse;
     }
     "JobService" {
         GetJob Token GetJobRequest -> Job;

@@ -144,6 +144,7 @@ pub const TABLE: &[Row] = &[
         .audited(),
     Row::new("hivesync.v1.ProjectService/ListTree", User, Read).needs(Permission::ReadProject),
     Row::new("hivesync.v1.ProjectService/ReadFile", User, Read).needs(Permission::ReadProject).stream(),
+    Row::new("hivesync.v1.ProjectService/ListCommits", User, Read).needs(Permission::ReadProject),
     Row::new("hivesync.v1.PreviewService/CreatePreview", User, PreviewCreate)
         .needs(Permission::PublishPreview)
         .audited(),

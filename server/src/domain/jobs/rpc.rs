@@ -92,6 +92,7 @@ impl From<Job> for pb::Job {
             created_at: Some(job.created_at.into()),
             started_at: job.started_at.map(Into::into),
             finished_at: job.finished_at.map(Into::into),
+            joined: false,
         }
     }
 }

@@ -11,8 +11,8 @@ use tonic::{Request, Response, Status};
 use super::{
     mirror::Mirrors,
     model::{
-        CommitId, CreateProject, EntryKind, FileHeader, ListTree, MirrorState, Project, ProjectName,
-        ReadFile, TreeEntry, TreePage,
+        Commit, CommitId, CommitPage, CreateProject, EntryKind, FileHeader, ListCommits, ListTree,
+        MirrorState, Project, ProjectName, ReadFile, TreeEntry, TreePage,
     },
     ops,
 };
@@ -163,6 +163,21 @@ impl pb::project_service_server::ProjectService for Rpc {
         })
         .await
     }
+
+    async fn list_commits(
+        &self,
+        request: Request<pb::ListCommitsRequest>,
+    ) -> Result<Response<pb::ListCommitsResponse>, Status> {
+        serve(request, |ctx, message| async move {
+            let query = ListCommits {
+                project: parse_project(&message.project_id)?,
+                commit: parse_commit(&message.commit)?,
+                page: PageRequest::new(message.page_size, message.page_token),
+            };
+            Ok(ops::list_commits(&ctx, &self.mirrors, query).await?.into())
+        })
+        .await
+    }
 }
 
 fn render(part: Part) -> pb::ReadFileResponse {
@@ -255,6 +270,38 @@ impl From<TreeEntry> for pb::TreeEntry {
             kind: pb::TreeEntryKind::from(entry.kind).into(),
             size: entry.size,
             object_id: entry.object,
+        }
+    }
+}
+
+impl From<ops::Queued> for pb::Job {
+    fn from(queued: ops::Queued) -> Self {
+        Self { joined: queued.joined, ..queued.job.into() }
+    }
+}
+
+impl From<CommitPage> for pb::ListCommitsResponse {
+    fn from(page: CommitPage) -> Self {
+        Self {
+            commits: page.commits.into_iter().map(Into::into).collect(),
+            next_page_token: page.next,
+            commit: page.commit.to_string(),
+            truncated: page.truncated,
+        }
+    }
+}
+
+impl From<Commit> for pb::Commit {
+    fn from(commit: Commit) -> Self {
+        Self {
+            id: commit.id.to_string(),
+            parent_ids: commit.parents.iter().map(CommitId::to_string).collect(),
+            author_name: commit.author_name,
+            authored_at: commit.authored_at.map(Into::into),
+            committed_at: commit.committed_at.map(Into::into),
+            subject: commit.subject,
+            body: commit.body,
+            shortened: commit.shortened,
         }
     }
 }

@@ -205,9 +205,13 @@ async fn a_sync_makes_the_mirror_ready() {
     let world = world().await;
     let member = world.user(MEMBER);
     let project = created(&world).await;
-    let job = ops::sync(&member, project.id, Uuid::from_u128(1)).await.unwrap();
-    assert_eq!(ops::sync(&member, project.id, Uuid::from_u128(1)).await.unwrap().id, job.id);
-    assert_eq!(ops::sync(&member, project.id, Uuid::from_u128(2)).await.unwrap().id, job.id);
+    let queued = ops::sync(&member, project.id, Uuid::from_u128(1)).await.unwrap();
+    assert!(!queued.joined);
+    let job = queued.job;
+    for (caller, key) in [(&member, 1), (&world.user(MEMBER), 2)] {
+        let again = ops::sync(caller, project.id, Uuid::from_u128(key)).await.unwrap();
+        assert_eq!((again.job.id, again.joined), (job.id, true));
+    }
     assert_eq!(prepare(&world, &job).await, "https://example.org/one.git");
     commit(&world, &job).await;
     let synced = ops::get(&member, project.id).await.unwrap();
@@ -224,7 +228,7 @@ async fn a_sync_of_what_was_linked_before_changes_nothing() {
     let world = world().await;
     let member = world.user(MEMBER);
     let project = created(&world).await;
-    let mut job = ops::sync(&member, project.id, Uuid::from_u128(1)).await.unwrap();
+    let mut job = ops::sync(&member, project.id, Uuid::from_u128(1)).await.unwrap().job;
     prepare(&world, &job).await;
     let relinked = ops::link(&member, project.id, &url("https://example.org/two.git")).await.unwrap();
     commit(&world, &job).await;
@@ -246,7 +250,7 @@ async fn a_lease_that_is_over_does_not_hide_the_sync_that_follows_it() {
     let world = world().await;
     let member = world.user(MEMBER);
     let project = created(&world).await;
-    let mut stale = ops::sync(&member, project.id, Uuid::from_u128(1)).await.unwrap();
+    let mut stale = ops::sync(&member, project.id, Uuid::from_u128(1)).await.unwrap().job;
     stale.lease_epoch = 1;
     let newer = Job { lease_epoch: 2, ..stale.clone() };
     prepare(&world, &newer).await;
@@ -262,7 +266,7 @@ async fn a_cancelled_sync_leaves_the_project_as_it_is() {
     let world = world().await;
     let member = world.user(MEMBER);
     let project = created(&world).await;
-    let job = ops::sync(&member, project.id, Uuid::from_u128(1)).await.unwrap();
+    let job = ops::sync(&member, project.id, Uuid::from_u128(1)).await.unwrap().job;
     prepare(&world, &job).await;
     give_up(&world, &job, Reason::Cancelled).await;
     assert_eq!(ops::get(&member, project.id).await.unwrap(), project);
@@ -273,7 +277,7 @@ async fn a_deleted_project_is_gone_and_its_name_is_free() {
     let world = world().await;
     let member = world.user(MEMBER);
     let project = created(&world).await;
-    let job = ops::sync(&member, project.id, Uuid::from_u128(1)).await.unwrap();
+    let job = ops::sync(&member, project.id, Uuid::from_u128(1)).await.unwrap().job;
     ops::delete(&world.user(ADMIN), project.id).await.unwrap();
     ops::delete(&world.user(ADMIN), project.id).await.unwrap();
     assert_eq!(reason(ops::delete(&member, project.id).await), Reason::PermissionDenied);
@@ -294,7 +298,7 @@ async fn a_cleanup_names_the_mirrors_to_remove() {
     let world = world().await;
     let member = world.user(MEMBER);
     let project = created(&world).await;
-    let mut job = ops::sync(&member, project.id, Uuid::from_u128(1)).await.unwrap();
+    let mut job = ops::sync(&member, project.id, Uuid::from_u128(1)).await.unwrap().job;
     assert!(CleanupJob.prepare(&world.system(), &job).await.is_err());
     job.work = Work::Cleanup { projects: vec![project.id] };
     match CleanupJob.prepare(&world.system(), &job).await.unwrap() {
@@ -384,7 +388,7 @@ async fn members_read_the_mirror_page_by_page() {
     };
     let unsynced = ops::list_tree(&member, &mirrors, list(String::new())).await;
     assert_eq!(reason(unsynced), Reason::RepositoryNotReady);
-    let job = ops::sync(&member, project.id, Uuid::from_u128(1)).await.unwrap();
+    let job = ops::sync(&member, project.id, Uuid::from_u128(1)).await.unwrap().job;
     prepare(&world, &job).await;
     commit_head(&world, &job, &head).await;
 

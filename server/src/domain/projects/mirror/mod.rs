@@ -7,6 +7,7 @@
 
 mod directory;
 mod file;
+mod log;
 mod objects;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub use file::FileContent;
+pub use log::{Commits, Passed};
 use objects::Objects;
 pub use tree::{Cursor, Entries};
 
@@ -33,6 +35,8 @@ pub const FILE_BYTES_MAX: u64 = 50 * 1024 * 1024;
 const MEMORY_KIB_MAX: u32 = 256 * 1024;
 /// Memory that is set aside for walking trees, in KiB.
 const WALK_KIB: u32 = 12 * 1024;
+/// Memory that is set aside for walking a history, in KiB.
+const LOG_KIB: u32 = 24 * 1024;
 /// How long a read waits for memory.
 const MEMORY_WAIT_MAX: Duration = Duration::from_secs(5);
 
@@ -65,6 +69,26 @@ impl Mirrors {
             let entries = tree::list(objects, commit, &listing);
             drop(memory);
             entries
+        })
+        .await
+    }
+
+    /// At most `wanted` commits of the log of `start`, newest first, after those that were `passed`.
+    ///
+    /// # Errors
+    /// As [`Mirrors::list`].
+    pub async fn log(
+        &self,
+        project: ProjectId,
+        start: CommitId,
+        wanted: usize,
+        passed: Option<Passed>,
+    ) -> Result<Commits> {
+        let memory = self.reserve(LOG_KIB).await?;
+        self.read(project, move |objects| {
+            let commits = log::list(objects, start, wanted, passed);
+            drop(memory);
+            commits
         })
         .await
     }

@@ -42,14 +42,20 @@ impl Objects {
     /// # Errors
     /// `NOT_FOUND` if the mirror does not hold such a commit, `REPOSITORY_REJECTED` if it is not sound.
     pub fn root_of(&self, commit: CommitId) -> Result<ObjectId> {
-        let id = ObjectId::from(*commit.as_bytes());
-        match self.kind_and_size(&id)? {
-            Some((Kind::Commit, size)) if size <= STRUCTURE_BYTES_MAX => {}
-            Some((Kind::Commit, _)) => return Err(unsound("a commit is too large")),
-            _ => return Err(Error::not_found()),
-        }
-        let data = self.data(&id, Kind::Commit)?;
+        let data = self.commit(&ObjectId::from(*commit.as_bytes()))?;
         CommitRefIter::from_bytes(&data, Hash::Sha1).tree_id().map_err(|_| unsound("a commit has no tree"))
+    }
+
+    /// The bytes of a commit.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` if the mirror does not hold such a commit, `REPOSITORY_REJECTED` if it is too large.
+    pub fn commit(&self, id: &oid) -> Result<Vec<u8>> {
+        match self.kind_and_size(id)? {
+            Some((Kind::Commit, size)) if size <= STRUCTURE_BYTES_MAX => self.data(id, Kind::Commit),
+            Some((Kind::Commit, _)) => Err(unsound("a commit is too large")),
+            _ => Err(Error::not_found()),
+        }
     }
 
     /// The bytes of a tree.

@@ -86,6 +86,26 @@ impl Mirror {
         Mirrors::new(self.repos(), Tasks::default())
     }
 
+    /// A commit of these seconds, whose message is its name.
+    fn commit_at(&self, secs: i64, name: &str, parents: &[CommitId]) -> CommitId {
+        let mut data = format!("tree {}\n", self.tree(&[])).into_bytes();
+        for parent in parents {
+            data.extend_from_slice(format!("parent {parent}\n").as_bytes());
+        }
+        let who = format!("Ada <ada@example.org> {secs} +0000");
+        data.extend_from_slice(format!("author {who}\ncommitter {who}\n\n{name}\n").as_bytes());
+        self.raw_commit(&data)
+    }
+
+    fn raw_commit(&self, data: &[u8]) -> CommitId {
+        let id = self.git(&["hash-object", "-w", "--literally", "-t", "commit", "--stdin"], data);
+        CommitId::parse(&id).unwrap()
+    }
+
+    async fn log(&self, start: CommitId, wanted: usize, passed: Option<Passed>) -> Result<Commits> {
+        self.mirrors().log(PROJECT, start, wanted, passed).await
+    }
+
     async fn list(&self, commit: CommitId, directory: &[&str], recursive: bool) -> Result<Entries> {
         let directory = directory.iter().map(|name| (*name).to_owned()).collect();
         let listing = Listing { directory, recursive, wanted: 1_000, cursor: None };
@@ -310,6 +330,94 @@ async fn only_commits_of_this_mirror_are_read() {
         assert_eq!(reason(mirror.list(id, &[], false).await), Reason::NotFound);
         assert_eq!(reason(mirror.file(id, "f").await), Reason::NotFound);
     }
+}
+
+fn subjects(commits: &Commits) -> Vec<&str> {
+    commits.listed.iter().map(|commit| commit.subject.as_str()).collect()
+}
+
+#[tokio::test]
+async fn a_log_is_everything_a_commit_descends_from_once_and_newest_first() {
+    let mirror = Mirror::new();
+    let root = mirror.commit_at(100, "root", &[]);
+    let left = mirror.commit_at(200, "left", &[root]);
+    let right = mirror.commit_at(300, "right", &[root]);
+    let merge = mirror.commit_at(400, "merge", &[left, right]);
+    let at_once = mirror.commit_at(400, "at once", &[merge]);
+    let whole = mirror.log(at_once, 200, None).await.unwrap();
+    assert_eq!(subjects(&whole), ["at once", "merge", "right", "left", "root"]);
+    assert_eq!((whole.next, whole.truncated), (None, false));
+    assert_eq!(whole.listed[1].parents, [left, right]);
+    assert_eq!(whole.listed[1].committed_at.map(|at| at.as_secs()), Some(400));
+    assert_eq!(subjects(&mirror.log(right, 200, None).await.unwrap()), ["right", "root"]);
+
+    for wanted in 1..=5 {
+        let (mut told, mut passed) = (Vec::new(), None);
+        loop {
+            let page = mirror.log(at_once, wanted, passed).await.unwrap();
+            assert!(page.listed.len() <= wanted);
+            told.extend(page.listed);
+            passed = page.next;
+            if passed.is_none() {
+                break;
+            }
+        }
+        assert_eq!(told, whole.listed, "{wanted} at a time");
+    }
+    let behind = Passed::from_bytes(&u32::MAX.to_be_bytes()).unwrap();
+    assert!(mirror.log(at_once, 5, Some(behind)).await.unwrap().listed.is_empty());
+}
+
+#[tokio::test]
+async fn a_log_is_bounded() {
+    let mirror = Mirror::new();
+    let mut history = String::from("blob\nmark :1\ndata 0\n");
+    for number in 0..10_005 {
+        history.push_str("commit refs/heads/main\ncommitter A <a@example.org> 1700000000 +0000\n");
+        history.push_str(&format!("data <<E\n{number}\nE\n"));
+    }
+    mirror.git(&["fast-import", "--quiet"], history.as_bytes());
+    let head = CommitId::parse(&mirror.git(&["rev-parse", "main"], b"")).unwrap();
+    let first = mirror.log(head, 2, None).await.unwrap();
+    assert_eq!((subjects(&first), first.truncated), (vec!["10004", "10003"], false));
+    let last = Passed::from_bytes(&9_999_u32.to_be_bytes()).unwrap();
+    let last = mirror.log(head, 200, Some(last)).await.unwrap();
+    assert_eq!((subjects(&last), last.next, last.truncated), (vec!["5"], None, true));
+    let rest = mirror.log(last.listed[0].parents[0], 200, None).await.unwrap();
+    assert_eq!((subjects(&rest), rest.truncated), (vec!["4", "3", "2", "1", "0"], false));
+
+    let parents: Vec<CommitId> =
+        (0..65).map(|number| mirror.commit_at(number, &number.to_string(), &[])).collect();
+    let octopus = mirror.log(mirror.commit_at(100, "octopus", &parents), 200, None).await.unwrap();
+    assert_eq!((octopus.listed.len(), octopus.truncated), (65, true));
+    assert!(octopus.listed[0].shortened);
+}
+
+#[tokio::test]
+async fn commits_that_git_would_not_make_do_no_harm() {
+    let mirror = Mirror::new();
+    let tree = mirror.tree(&[]);
+    let header = |who: &str| format!("tree {tree}\nauthor {who}\ncommitter {who}\n\n").into_bytes();
+    let big = [header("A <a> 1 +0000"), vec![b'x'; 3 * 1024 * 1024]].concat();
+    let big = mirror.log(mirror.raw_commit(&big), 1, None).await.unwrap();
+    assert_eq!((big.listed[0].subject.len(), big.listed[0].shortened), (200, true));
+    for who in ["A <a> 99999999999999999999 +0000", "A <a> -5 +0000"] {
+        let odd = mirror.log(mirror.raw_commit(&header(who)), 1, None).await.unwrap();
+        assert_eq!((odd.listed[0].authored_at, odd.listed[0].committed_at), (None, None), "{who}");
+    }
+
+    let too_big = [header("A <a> 1 +0000"), vec![b'x'; 5 * 1024 * 1024]].concat();
+    let orphan = format!("tree {tree}\nparent {}\n", "1".repeat(40)).into_bytes();
+    let orphan = [orphan, header("A <a> 1 +0000").split_off(46)].concat();
+    for data in [too_big.as_slice(), &orphan, b"", b"tree", &header("nobody")] {
+        let refused = mirror.log(mirror.raw_commit(data), 1, None).await;
+        assert_eq!(reason(refused), Reason::RepositoryRejected);
+    }
+    let absent = CommitId::parse(&"2".repeat(40)).unwrap();
+    for id in [absent, CommitId::parse(&tree).unwrap()] {
+        assert_eq!(reason(mirror.log(id, 1, None).await), Reason::NotFound);
+    }
+    assert_eq!(reason(Passed::from_bytes(b"12345")), Reason::InvalidPageToken);
 }
 
 #[tokio::test]

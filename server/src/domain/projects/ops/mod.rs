@@ -11,8 +11,8 @@ pub use cleanup::sweep;
 pub(super) use create::create;
 pub(super) use delete::delete;
 pub(super) use link::link;
-pub(super) use read::{list_tree, read_file};
-pub(super) use sync::sync;
+pub(super) use read::{list_commits, list_tree, read_file};
+pub(super) use sync::{Queued, sync};
 
 use super::{model::Project, store};
 use crate::{

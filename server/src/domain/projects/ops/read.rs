@@ -17,8 +17,8 @@ use crate::{
     domain::{
         access::Permission,
         projects::{
-            mirror::{Cursor, Listing, Mirrors},
-            model::{FileHeader, ListTree, ReadFile, TreePage},
+            mirror::{Cursor, Listing, Mirrors, Passed},
+            model::{CommitPage, FileHeader, ListCommits, ListTree, ReadFile, TreePage},
         },
     },
 };
@@ -50,6 +50,23 @@ pub async fn list_tree(ctx: &Ctx, mirrors: &Mirrors, query: ListTree) -> Result<
         next: next.unwrap_or_default(),
         commit,
         left_out: entries.left_out,
+    })
+}
+
+/// A commit and what it descends from, newest first.
+pub async fn list_commits(ctx: &Ctx, mirrors: &Mirrors, query: ListCommits) -> Result<CommitPage> {
+    let (project, _) = require(ctx, &ctx.read(), query.project, Permission::ReadProject).await?;
+    let commit = project.commit_to_read(query.commit)?;
+    let scope = format!("commits:{}:{commit}", project.id);
+    let passed = query.page.after(ctx, &scope)?.map(|key| Passed::from_bytes(&key)).transpose()?;
+    let wanted = usize::try_from(query.page.size).unwrap_or(usize::MAX);
+    let commits = mirrors.log(project.id, commit, wanted, passed).await?;
+    let next = commits.next.map(|passed| page::token(ctx, &scope, &passed.to_bytes())).transpose()?;
+    Ok(CommitPage {
+        commits: commits.listed,
+        next: next.unwrap_or_default(),
+        commit,
+        truncated: commits.truncated,
     })
 }
 

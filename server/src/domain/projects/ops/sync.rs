@@ -22,8 +22,17 @@ pub fn concurrency_key(project: ProjectId) -> String {
     format!("mirror:{project}")
 }
 
-/// Queues a sync, or returns the one that waits already.
-pub async fn sync(ctx: &Ctx, project: ProjectId, idempotency_key: Uuid) -> Result<Job> {
+/// A sync that waits.
+#[derive(Clone, Debug)]
+pub struct Queued {
+    /// The job.
+    pub job: Job,
+    /// Whether another request had queued it.
+    pub joined: bool,
+}
+
+/// Queues a sync, or joins the one that waits already.
+pub async fn sync(ctx: &Ctx, project: ProjectId, idempotency_key: Uuid) -> Result<Queued> {
     let tx = ctx.begin().await?;
     let (project, grant) = require(ctx, &tx, project, Permission::SyncRepository).await?;
     let link = project.link.ok_or_else(|| Error::new(Reason::RepositoryNotReady))?;
@@ -44,10 +53,13 @@ pub async fn sync(ctx: &Ctx, project: ProjectId, idempotency_key: Uuid) -> Resul
     let request = [project.id.to_string()];
     let earlier = idempotency::claim(ctx, &tx, idempotency_key, &[&request[0]], job.id.0).await?;
     if let Some(earlier) = earlier {
-        return jobs::find(&tx, earlier.into()).await?.ok_or_else(Error::not_found);
+        let job = jobs::find(&tx, earlier.into()).await?.ok_or_else(Error::not_found)?;
+        // Whether the first try queued it or joined it is not kept.
+        return Ok(Queued { job, joined: true });
     }
     let entry = Entry::new("repository.sync_requested").team(project.team).project(project.id);
     audit::append(ctx, &tx, entry.subject(job.id.0)).await?;
     tx.commit().await?;
-    Ok(job)
+    let joined = job.correlation != ctx.call.correlation.as_str();
+    Ok(Queued { job, joined })
 }

@@ -1,10 +1,14 @@
 //! Projects: their names, their repository, how their mirror stands, and what is found in it.
 
+mod commit;
+
 use std::fmt;
 
 use hivesync_proto::{path::RepositoryPath, repository_url::RepositoryUrl};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+pub use commit::{Commit, CommitPage, ListCommits, PARENTS_MAX, WrittenCommit};
 
 use crate::base::{
     clock::Timestamp,
@@ -56,6 +60,12 @@ impl ProjectName {
 pub struct CommitId([u8; 20]);
 
 impl CommitId {
+    /// The commit with this object name.
+    #[must_use]
+    pub const fn new(name: [u8; 20]) -> Self {
+        Self(name)
+    }
+
     /// Reads 40 hexadecimal digits.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {

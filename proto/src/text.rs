@@ -1,0 +1,39 @@
+//! Texts that strangers wrote, such as commit messages and file names, and what of them is shown.
+
+/// Whether a character can be shown as it is, on a terminal too.
+///
+/// Not shown are control characters (C0, DEL and C1), some of which move the cursor, set the title or
+/// answer for the user; line and paragraph separators; and the characters that change the direction of
+/// writing, by which a text reads other than it is (Unicode Technical Report 36, 2.10). A line feed and a
+/// tab are harmless; who shows one line asks for them separately.
+#[must_use]
+pub fn is_harmless(letter: char) -> bool {
+    match letter {
+        '\n' | '\t' => true,
+        '\u{2028}' | '\u{2029}' | '\u{61c}' | '\u{200e}' | '\u{200f}' => false,
+        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => false,
+        letter => !letter.is_control(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_harmless;
+
+    #[test]
+    fn what_drives_a_terminal_is_not_harmless() {
+        for letter in ['\0', '\u{7}', '\u{8}', '\r', '\u{1b}', '\u{7f}', '\u{85}', '\u{9b}', '\u{9d}'] {
+            assert!(!is_harmless(letter), "{letter:?}");
+        }
+        for letter in ['\u{202e}', '\u{2067}', '\u{200f}', '\u{2028}'] {
+            assert!(!is_harmless(letter), "{letter:?}");
+        }
+    }
+
+    #[test]
+    fn writing_is_harmless() {
+        for letter in "aÄ語עبя\u{301}😀\u{200d}\n\t \u{fffd}".chars() {
+            assert!(is_harmless(letter), "{letter:?}");
+        }
+    }
+}
