@@ -98,6 +98,7 @@ async fn hash_all(
             files_total,
             bytes_done,
             bytes_total: 0,
+            preview_id: None,
         });
     }
     Ok(files)

@@ -77,6 +77,15 @@ pub struct PublishProgress {
     pub bytes_done: u64,
     /// Bytes of this phase in all; 0 while unknown.
     pub bytes_total: u64,
+    /// The preview, once the server has made it; whoever stops publishing then revokes it.
+    pub preview_id: Option<Uuid>,
+}
+
+impl PublishProgress {
+    /// A phase of which nothing is done yet.
+    pub(super) fn begins(phase: PublishPhase, files_total: u64) -> Self {
+        Self { phase, files_done: 0, files_total, bytes_done: 0, bytes_total: 0, preview_id: None }
+    }
 }
 
 /// What publishing took.
@@ -131,7 +140,10 @@ pub(super) async fn run(
         let (token, expires_at) = (PreviewToken::new(&response.token), preview.expires_at);
         return Ok(Published { preview, token, expires_at, stats });
     }
+    let progress: Progress<'_> =
+        &|step: &PublishProgress| progress(&PublishProgress { preview_id: Some(preview.id), ..*step });
     let missing = bundle.contents(&response.missing)?;
+    progress(&PublishProgress::begins(PublishPhase::Uploading, missing.len() as u64));
     stats.new_files = missing.len() as u64;
     stats.uploaded_bytes = Upload::new(core, source, &bundle, preview.id, progress).run(missing).await?;
     let preview = verified(core, preview.id, stats.files, progress).await?;
@@ -150,7 +162,8 @@ async fn verified(core: &Core, preview_id: Uuid, files: u64, progress: Progress<
             let done = job.progress.map(|progress| (progress.done, progress.total, progress.bytes));
             let (files_done, files_total, bytes_done) = done.unwrap_or((0, files, 0));
             let phase = PublishPhase::Verifying;
-            progress(&PublishProgress { phase, files_done, files_total, bytes_done, bytes_total: 0 });
+            let step = PublishProgress::begins(phase, files_total);
+            progress(&PublishProgress { files_done, bytes_done, ..step });
         }
     }
     settled(core, preview).await

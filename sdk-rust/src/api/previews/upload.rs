@@ -103,6 +103,7 @@ impl<'a> Upload<'a> {
             files_total: self.files_total,
             bytes_done,
             bytes_total: self.bytes_total,
+            preview_id: None,
         });
         Ok(())
     }

@@ -16,13 +16,23 @@ use crate::{
     domain::projects::model::{Commit, CommitId, PARENTS_MAX, WrittenCommit},
 };
 
-/// Commits that a log looks at. Each page begins anew at the first, so that a log needs no memory between
-/// its pages and is the same for everybody.
-const EXAMINED_MAX: usize = 10_000;
-/// Bytes of commits that a log looks at.
-const EXAMINED_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// Bytes of the commits on one page, before their texts are shortened.
-const PAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// What a log looks at. Each page begins anew at the first commit, so that a log needs no memory between its
+/// pages and is the same for everybody.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Commits in all.
+    pub commits: usize,
+    /// Bytes of commits in all.
+    pub bytes: usize,
+    /// Bytes of the commits on one page, before their texts are shortened.
+    pub page_bytes: usize,
+}
+
+impl Bounds {
+    /// Those that every log has.
+    pub const STANDARD: Self =
+        Self { commits: 10_000, bytes: 64 * 1024 * 1024, page_bytes: 16 * 1024 * 1024 };
+}
 
 /// Where a page ended: after so many commits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,15 +67,23 @@ pub struct Commits {
 }
 
 /// Lists at most `wanted` commits of the log of `start`, after those that were `passed`.
-pub fn list(objects: &Objects, start: CommitId, wanted: usize, passed: Option<Passed>) -> Result<Commits> {
-    let mut walk = Walk::begin(objects, start)?;
+pub fn list(
+    objects: &Objects,
+    start: CommitId,
+    wanted: usize,
+    passed: Option<Passed>,
+    bounds: Bounds,
+) -> Result<Commits> {
+    let mut walk = Walk::begin(objects, start, bounds)?;
     let passed = passed.map_or(0, |passed| passed.0);
     for _ in 0..passed {
-        walk.next()?;
+        if walk.next()?.is_none() {
+            break;
+        }
     }
     let mut page = Commits { listed: Vec::new(), next: None, truncated: false };
     let mut page_bytes = 0_usize;
-    while page.listed.len() < wanted && page_bytes < PAGE_BYTES_MAX {
+    while page.listed.len() < wanted && page_bytes < bounds.page_bytes {
         let Some(id) = walk.next()? else { break };
         let data = objects.commit(&id)?;
         page_bytes = page_bytes.saturating_add(data.len());
@@ -84,6 +102,7 @@ pub fn list(objects: &Objects, start: CommitId, wanted: usize, passed: Option<Pa
 /// known.
 struct Walk<'a> {
     objects: &'a Objects,
+    bounds: Bounds,
     waiting: BinaryHeap<Waiting>,
     known: HashSet<ObjectId>,
     read_bytes: usize,
@@ -100,9 +119,10 @@ struct Waiting {
 }
 
 impl<'a> Walk<'a> {
-    fn begin(objects: &'a Objects, start: CommitId) -> Result<Self> {
+    fn begin(objects: &'a Objects, start: CommitId, bounds: Bounds) -> Result<Self> {
         let mut walk = Self {
             objects,
+            bounds,
             waiting: BinaryHeap::new(),
             known: HashSet::new(),
             read_bytes: 0,
@@ -130,7 +150,7 @@ impl<'a> Walk<'a> {
         if self.known.contains(&id) {
             return Ok(());
         }
-        if self.known.len() >= EXAMINED_MAX || self.read_bytes >= EXAMINED_BYTES_MAX {
+        if self.known.len() >= self.bounds.commits || self.read_bytes >= self.bounds.bytes {
             self.truncated = true;
             return Ok(());
         }

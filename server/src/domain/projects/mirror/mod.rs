@@ -86,7 +86,7 @@ impl Mirrors {
     ) -> Result<Commits> {
         let memory = self.reserve(LOG_KIB).await?;
         self.read(project, move |objects| {
-            let commits = log::list(objects, start, wanted, passed);
+            let commits = log::list(objects, start, wanted, passed, log::Bounds::STANDARD);
             drop(memory);
             commits
         })

@@ -371,20 +371,27 @@ async fn a_log_is_everything_a_commit_descends_from_once_and_newest_first() {
 #[tokio::test]
 async fn a_log_is_bounded() {
     let mirror = Mirror::new();
-    let mut history = String::from("blob\nmark :1\ndata 0\n");
-    for number in 0..10_005 {
-        history.push_str("commit refs/heads/main\ncommitter A <a@example.org> 1700000000 +0000\n");
-        history.push_str(&format!("data <<E\n{number}\nE\n"));
+    let mut head = mirror.commit_at(0, "0", &[]);
+    for number in 1..8 {
+        head = mirror.commit_at(number, &number.to_string(), &[head]);
     }
-    mirror.git(&["fast-import", "--quiet"], history.as_bytes());
-    let head = CommitId::parse(&mirror.git(&["rev-parse", "main"], b"")).unwrap();
-    let first = mirror.log(head, 2, None).await.unwrap();
-    assert_eq!((subjects(&first), first.truncated), (vec!["10004", "10003"], false));
-    let last = Passed::from_bytes(&9_999_u32.to_be_bytes()).unwrap();
-    let last = mirror.log(head, 200, Some(last)).await.unwrap();
-    assert_eq!((subjects(&last), last.next, last.truncated), (vec!["5"], None, true));
-    let rest = mirror.log(last.listed[0].parents[0], 200, None).await.unwrap();
-    assert_eq!((subjects(&rest), rest.truncated), (vec!["4", "3", "2", "1", "0"], false));
+    let objects = Objects::open(&mirror.git_dir().join("objects")).unwrap();
+    let listed = |start, passed: u32, bounds| {
+        let passed = Passed::from_bytes(&passed.to_be_bytes()).unwrap();
+        log::list(&objects, start, 200, Some(passed), bounds).unwrap()
+    };
+    let five = log::Bounds { commits: 5, ..log::Bounds::STANDARD };
+    let first = listed(head, 0, five);
+    assert_eq!(subjects(&first), ["7", "6", "5", "4", "3"]);
+    assert_eq!((first.next, first.truncated), (None, true));
+    assert_eq!(subjects(&listed(head, 4, five)), ["3"]);
+    let rest = listed(first.listed[4].parents[0], 0, five);
+    assert_eq!((subjects(&rest), rest.truncated), (vec!["2", "1", "0"], false));
+    let few_bytes = listed(head, 0, log::Bounds { bytes: 300, ..log::Bounds::STANDARD });
+    assert_eq!((subjects(&few_bytes), few_bytes.truncated), (vec!["7", "6"], true));
+    let short_pages = listed(head, 0, log::Bounds { page_bytes: 1, ..log::Bounds::STANDARD });
+    assert_eq!(subjects(&short_pages), ["7"]);
+    assert_eq!(short_pages.next, Some(Passed::from_bytes(&1_u32.to_be_bytes()).unwrap()));
 
     let parents: Vec<CommitId> =
         (0..65).map(|number| mirror.commit_at(number, &number.to_string(), &[])).collect();
