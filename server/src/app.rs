@@ -1,6 +1,6 @@
 //! The composition root: from a configuration to a running server. The only file that names every slice.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 
 use hivesync_migrations::{Migrator, MigratorTrait as _};
 use hivesync_proto::v1::{
@@ -44,7 +44,7 @@ use crate::{
         cors,
         health::{self, Health},
         http_endpoints, listen,
-        policy::Listener,
+        policy::{self, Listener},
         tls::Tls,
     },
 };
@@ -400,10 +400,22 @@ where
     http_endpoints::public(base.blobs.routes(), rpcs, cors::layer(&base.config.cors_origins))
 }
 
+/// Shows what the public listener serves, and with it the details of a status, so that tools can read a refusal.
 fn reflection() -> Result<ServerReflectionServer<impl ServerReflection>> {
-    tonic_reflection::server::Builder::configure()
+    let services: BTreeSet<&str> = policy::TABLE
+        .iter()
+        .filter(|row| Listener::Public.serves(row.audience))
+        .filter_map(|row| row.route.split_once('/'))
+        .map(|(service, _)| service)
+        .collect();
+    services
+        .into_iter()
+        .fold(tonic_reflection::server::Builder::configure(), |builder, service| {
+            builder.with_service_name(service)
+        })
         .register_encoded_file_descriptor_set(hivesync_proto::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
         .build_v1()
         .map_err(Error::internal)
 }

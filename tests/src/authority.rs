@@ -1,6 +1,7 @@
 //! A certificate authority of a test's own.
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use uuid::Uuid;
 
 /// An authority that nobody trusts who was not told to.
 pub struct Authority {
@@ -20,6 +21,8 @@ impl Authority {
     pub fn new() -> Self {
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::new(Vec::new()).expect("no names");
+        // Whoever looks for the issuer of a certificate does so by name: two authorities need two.
+        params.distinguished_name.push(DnType::CommonName, format!("authority {}", Uuid::new_v4()));
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let root = params.self_signed(&key).expect("a root certificate").pem();
         Self { root, issuer: Issuer::new(params, key) }

@@ -15,7 +15,7 @@ use tonic::{
     codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
     codegen::http::uri::PathAndQuery,
     metadata::AsciiMetadataValue,
-    transport::Channel,
+    transport::{Certificate, Channel, ClientTlsConfig, Endpoint},
 };
 use tonic_types::StatusExt as _;
 use uuid::Uuid;
@@ -50,6 +50,18 @@ impl Wire {
     pub async fn connect(authority: impl Into<String>, clock: Clock) -> Self {
         let authority = authority.into();
         let endpoint = Channel::from_shared(format!("http://{authority}")).expect("an address");
+        Self::connect_to(endpoint, authority, clock).await
+    }
+
+    /// As [`Wire::connect`], over TLS, to a server whose certificate an authority with this root (PEM) has issued.
+    pub async fn over_tls(root: &str, authority: impl Into<String>, clock: Clock) -> Self {
+        let authority = authority.into();
+        let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(root));
+        let endpoint = Channel::from_shared(format!("https://{authority}")).expect("an address");
+        Self::connect_to(endpoint.tls_config(tls).expect("a certificate"), authority, clock).await
+    }
+
+    async fn connect_to(endpoint: Endpoint, authority: String, clock: Clock) -> Self {
         let channel = endpoint
             .initial_connection_window_size(16 * 1024 * 1024)
             .initial_stream_window_size(16 * 1024 * 1024)

@@ -11,8 +11,9 @@ use hivesync_server::{
     app::{self, App},
     base::{
         actor::PlatformRole,
+        boot,
         clock::Clock,
-        config::{Config, Source},
+        config::{self, Config, Source},
     },
 };
 use tempfile::TempDir;
@@ -22,6 +23,7 @@ use crate::{
     actor::Actor,
     backend::{Backend, Stores},
     caller::Caller,
+    certificate::Certificate,
     wire::Wire,
     worker::Worker,
 };
@@ -30,6 +32,10 @@ use crate::{
 pub const JWT_SECRET: &str = "kT9vQ2mXw7RzL4bN8cJ1hF6yD3sG5pAe0uVtIoYx";
 /// What workers prove to know.
 pub const WORKER_SECRET: &str = "Zq8Wn5Xe2Rc7Tv4Yb1Um6Ik3Ol0Pa9SdFgHjKlMz";
+
+/// What a server outside of local mode must be given too.
+const FIELD_KEY: &str = "mN4bV7cX1zL9kJ6hG3fD8sA5pO2iU0yTrEwQqWeR";
+const PREVIEW_KEY: &str = "Pl5oK9mI2jN8uH4bY7gV1cT6fR3dX0eS5wZaQqAz";
 
 /// A server and its surroundings. All of it ends with this value.
 pub struct World {
@@ -75,9 +81,35 @@ impl World {
             source = source.with(name, *value);
         }
         let config = Config::read(&source).unwrap_or_else(|faults| panic!("the configuration: {faults:?}"));
+        if !config.environment.is_local() {
+            prepare(&config).await;
+        }
         let clock = Clock::system();
         let app = App::start(config, clock.clone()).await.expect("the server starts");
         Self { app, worker: None, clock, backend, directory, _stores: stores }
+    }
+
+    /// A world that speaks TLS with `certificate`, without a worker.
+    pub async fn over_tls(certificate: &Certificate) -> Self {
+        let [certificate, key] = certificate.settings();
+        let settings = [(certificate.0, certificate.1.as_str()), (key.0, &key.1)];
+        Self::without_worker(Backend::Embedded, &settings).await
+    }
+
+    /// A world that is as strict as production is, on embedded stores, without a worker.
+    pub async fn in_production(certificate: &Certificate) -> Self {
+        let [certificate, key] = certificate.settings();
+        let settings = [
+            ("HIVESYNC_ENV", "production"),
+            ("ALLOW_EMBEDDED_STORES", "true"),
+            ("RATE_LIMITS", "on"),
+            ("PUBLIC_URL", "https://localhost"),
+            ("FIELD_KEY", FIELD_KEY),
+            ("PREVIEW_KEY", PREVIEW_KEY),
+            (certificate.0, &certificate.1),
+            (key.0, &key.1),
+        ];
+        Self::without_worker(Backend::Embedded, &settings).await
     }
 
     /// Starts the worker, or another one in its place.
@@ -107,6 +139,11 @@ impl World {
     #[must_use]
     pub fn data_dir(&self) -> PathBuf {
         self.directory.path().join("data")
+    }
+
+    /// Stops the server as SIGTERM does.
+    pub async fn stop(self) {
+        assert!(self.app.stop().await, "the server stops in time");
     }
 
     /// Moves the server's clock forward.
@@ -163,6 +200,13 @@ impl World {
         let invitation = inviter.client.teams().invite(team, &newcomer.email, role).await.expect("invited");
         newcomer.client.teams().accept(invitation.id).await.expect("accepted");
     }
+}
+
+/// What an operator does outside of local mode before the first start: nothing there is done by itself.
+async fn prepare(config: &Config) {
+    assert_eq!(boot::check(config), [], "the boot guard has nothing against it");
+    config::private_directory(&config.data_dir).expect("the data directory is made");
+    app::migrate(config).await.expect("the schema is made");
 }
 
 /// Ends a test that waits for what does not come.

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use serde::Serialize;
+use tokio::sync::Mutex;
 use tonic_health::{ServingStatus, server::HealthReporter};
 
 use crate::base::ctx::Base;
@@ -56,6 +57,7 @@ pub struct Health {
     services: Arc<[&'static str]>,
     workers_connected: Arc<dyn Fn() -> usize + Send + Sync>,
     latest: Arc<ArcSwap<Report>>,
+    told: Arc<Mutex<Option<bool>>>,
 }
 
 impl Health {
@@ -74,6 +76,7 @@ impl Health {
             services: services.into(),
             workers_connected,
             latest: Arc::new(ArcSwap::from_pointee(unknown)),
+            told: Arc::default(),
         }
     }
 
@@ -114,7 +117,12 @@ impl Health {
         self.tell(false).await;
     }
 
+    /// Whoever watches a service is told what has changed, and not every time that it has not.
     async fn tell(&self, serving: bool) {
+        let mut told = self.told.lock().await;
+        if told.replace(serving) == Some(serving) {
+            return;
+        }
         let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
         for service in self.services.iter().chain([&""]) {
             self.reporter.set_service_status(service, status).await;
@@ -132,4 +140,30 @@ impl Health {
 
 async fn answers<T, E>(question: impl Future<Output = Result<T, E>>) -> bool {
     matches!(tokio::time::timeout(ANSWER_TIMEOUT, question).await, Ok(Ok(_)))
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+    use tonic_health::pb::{
+        HealthCheckRequest, health_check_response::ServingStatus::NotServing, health_client::HealthClient,
+    };
+
+    use super::*;
+    use crate::base::{fixture::Fixture, ports::Ports};
+
+    #[tokio::test]
+    async fn whoever_watches_is_told_only_what_changes() {
+        let fixture = Fixture::new(Ports::default()).await;
+        let (reporter, service) = tonic_health::server::health_reporter();
+        let health = Health::new(fixture.base.clone(), reporter, vec!["a service"], Arc::new(|| 1));
+        health.look().await;
+        let question = HealthCheckRequest { service: "a service".to_owned() };
+        let mut watched = HealthClient::new(service).watch(question).await.unwrap().into_inner();
+        watched.message().await.unwrap().unwrap();
+        health.look().await;
+        assert!(watched.message().now_or_never().is_none(), "nothing has changed");
+        health.leave().await;
+        assert_eq!(watched.message().await.unwrap().unwrap().status(), NotServing);
+    }
 }

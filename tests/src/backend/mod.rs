@@ -9,6 +9,8 @@ use std::{env, path::Path};
 use bucket::Bucket;
 use database::OwnDatabase;
 
+use crate::tool;
+
 /// The stores of a server under test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backend {
@@ -27,9 +29,7 @@ impl Backend {
             return true;
         }
         assert!(setting("CI").is_none(), "{POSTGRES} and {REDIS} must be set on CI");
-        eprintln!(
-            "!! SKIPPED on PostgreSQL, Redis and S3: {POSTGRES} and {REDIS} are not set; use tests/run"
-        );
+        tool::say(&format!("PostgreSQL, Redis and S3: {POSTGRES} and {REDIS} are not set; use tests/run"));
         false
     }
 }
