@@ -2926,12 +2926,12 @@ public interface HiveSyncInterface {
     /**
      * Asks for a job to be stopped. A running one is `Cancelling` until its worker has confirmed.
      */
-    suspend fun `cancelJob`(`jobId`: kotlin.String, `cancel`: CancelHandle? = null): Job
+    suspend fun `cancelJob`(`jobId`: kotlin.String, `cancel`: CancelHandle? = null): WorkerJob
     
     /**
      * One job.
      */
-    suspend fun `getJob`(`jobId`: kotlin.String, `cancel`: CancelHandle? = null): Job
+    suspend fun `getJob`(`jobId`: kotlin.String, `cancel`: CancelHandle? = null): WorkerJob
     
     /**
      * A page of a team's jobs, newest first; only those about a project if one is named. At most 200, and
@@ -3008,7 +3008,7 @@ public interface HiveSyncInterface {
     /**
      * Queues a sync of a mirror. Gives the job to watch, which is the one that waits already if there is one.
      */
-    suspend fun `syncRepository`(`projectId`: kotlin.String, `cancel`: CancelHandle? = null): Job
+    suspend fun `syncRepository`(`projectId`: kotlin.String, `cancel`: CancelHandle? = null): WorkerJob
     
     /**
      * One preview.
@@ -3291,7 +3291,7 @@ open class HiveSync: Disposable, AutoCloseable, HiveSyncInterface
      */
     @Throws(HiveSyncException::class)
     @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
-    override suspend fun `cancelJob`(`jobId`: kotlin.String, `cancel`: CancelHandle?) : Job {
+    override suspend fun `cancelJob`(`jobId`: kotlin.String, `cancel`: CancelHandle?) : WorkerJob {
         return uniffiRustCallAsync(
         callWithHandle { uniffiHandle ->
             UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_cancel_job(
@@ -3305,7 +3305,7 @@ open class HiveSync: Disposable, AutoCloseable, HiveSyncInterface
         { future, continuation -> UniffiLib.ffi_hivesync_ffi_rust_future_complete_rust_buffer(future, continuation) },
         { future -> UniffiLib.ffi_hivesync_ffi_rust_future_free_rust_buffer(future) },
         // lift function
-        { FfiConverterTypeJob.lift(it) },
+        { FfiConverterTypeWorkerJob.lift(it) },
         // Error FFI converter
         HiveSyncException.ErrorHandler,
     )
@@ -3317,7 +3317,7 @@ open class HiveSync: Disposable, AutoCloseable, HiveSyncInterface
      */
     @Throws(HiveSyncException::class)
     @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
-    override suspend fun `getJob`(`jobId`: kotlin.String, `cancel`: CancelHandle?) : Job {
+    override suspend fun `getJob`(`jobId`: kotlin.String, `cancel`: CancelHandle?) : WorkerJob {
         return uniffiRustCallAsync(
         callWithHandle { uniffiHandle ->
             UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_get_job(
@@ -3331,7 +3331,7 @@ open class HiveSync: Disposable, AutoCloseable, HiveSyncInterface
         { future, continuation -> UniffiLib.ffi_hivesync_ffi_rust_future_complete_rust_buffer(future, continuation) },
         { future -> UniffiLib.ffi_hivesync_ffi_rust_future_free_rust_buffer(future) },
         // lift function
-        { FfiConverterTypeJob.lift(it) },
+        { FfiConverterTypeWorkerJob.lift(it) },
         // Error FFI converter
         HiveSyncException.ErrorHandler,
     )
@@ -3692,7 +3692,7 @@ open class HiveSync: Disposable, AutoCloseable, HiveSyncInterface
      */
     @Throws(HiveSyncException::class)
     @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
-    override suspend fun `syncRepository`(`projectId`: kotlin.String, `cancel`: CancelHandle?) : Job {
+    override suspend fun `syncRepository`(`projectId`: kotlin.String, `cancel`: CancelHandle?) : WorkerJob {
         return uniffiRustCallAsync(
         callWithHandle { uniffiHandle ->
             UniffiLib.uniffi_hivesync_ffi_fn_method_hivesync_sync_repository(
@@ -3706,7 +3706,7 @@ open class HiveSync: Disposable, AutoCloseable, HiveSyncInterface
         { future, continuation -> UniffiLib.ffi_hivesync_ffi_rust_future_complete_rust_buffer(future, continuation) },
         { future -> UniffiLib.ffi_hivesync_ffi_rust_future_free_rust_buffer(future) },
         // lift function
-        { FfiConverterTypeJob.lift(it) },
+        { FfiConverterTypeWorkerJob.lift(it) },
         // Error FFI converter
         HiveSyncException.ErrorHandler,
     )
@@ -4057,7 +4057,7 @@ public interface JobWatchInterface {
     /**
      * Waits for the next state; nothing after the last. An error ends the stream.
      */
-    suspend fun `next`(): Job?
+    suspend fun `next`(): WorkerJob?
     
     companion object
 }
@@ -4187,7 +4187,7 @@ open class JobWatch: Disposable, AutoCloseable, JobWatchInterface
      */
     @Throws(HiveSyncException::class)
     @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
-    override suspend fun `next`() : Job? {
+    override suspend fun `next`() : WorkerJob? {
         return uniffiRustCallAsync(
         callWithHandle { uniffiHandle ->
             UniffiLib.uniffi_hivesync_ffi_fn_method_jobwatch_next(
@@ -4199,7 +4199,7 @@ open class JobWatch: Disposable, AutoCloseable, JobWatchInterface
         { future, continuation -> UniffiLib.ffi_hivesync_ffi_rust_future_complete_rust_buffer(future, continuation) },
         { future -> UniffiLib.ffi_hivesync_ffi_rust_future_free_rust_buffer(future) },
         // lift function
-        { FfiConverterOptionalTypeJob.lift(it) },
+        { FfiConverterOptionalTypeWorkerJob.lift(it) },
         // Error FFI converter
         HiveSyncException.ErrorHandler,
     )
@@ -6712,140 +6712,13 @@ public object FfiConverterTypeFileContent: FfiConverterRustBuffer<FileContent> {
 
 
 /**
- * A queued unit of work.
- */
-data class Job (
-    /**
-     * Identifies the job.
-     */
-    var `id`: kotlin.String
-    , 
-    /**
-     * What it does.
-     */
-    var `kind`: JobKind
-    , 
-    /**
-     * Where it stands.
-     */
-    var `state`: JobState
-    , 
-    /**
-     * Whether nothing changes any more.
-     */
-    var `ended`: kotlin.Boolean
-    , 
-    /**
-     * The team it counts against.
-     */
-    var `teamId`: kotlin.String?
-    , 
-    /**
-     * The project it is about.
-     */
-    var `projectId`: kotlin.String?
-    , 
-    /**
-     * Times it was started.
-     */
-    var `attempts`: kotlin.UInt
-    , 
-    /**
-     * Why it failed, by the name of the reason; nothing unless it did.
-     */
-    var `failure`: kotlin.String?
-    , 
-    /**
-     * How far it is; nothing unless it runs.
-     */
-    var `progress`: JobProgress?
-    , 
-    /**
-     * When it was queued.
-     */
-    var `createdAt`: java.time.Instant
-    , 
-    /**
-     * When it was last started.
-     */
-    var `startedAt`: java.time.Instant?
-    , 
-    /**
-     * When it ended.
-     */
-    var `finishedAt`: java.time.Instant?
-    
-){
-    
-
-    
-
-    
-    companion object
-}
-
-/**
- * @suppress
- */
-public object FfiConverterTypeJob: FfiConverterRustBuffer<Job> {
-    override fun read(buf: ByteBuffer): Job {
-        return Job(
-            FfiConverterString.read(buf),
-            FfiConverterTypeJobKind.read(buf),
-            FfiConverterTypeJobState.read(buf),
-            FfiConverterBoolean.read(buf),
-            FfiConverterOptionalString.read(buf),
-            FfiConverterOptionalString.read(buf),
-            FfiConverterUInt.read(buf),
-            FfiConverterOptionalString.read(buf),
-            FfiConverterOptionalTypeJobProgress.read(buf),
-            FfiConverterTimestamp.read(buf),
-            FfiConverterOptionalTimestamp.read(buf),
-            FfiConverterOptionalTimestamp.read(buf),
-        )
-    }
-
-    override fun allocationSize(value: Job) = (
-            FfiConverterString.allocationSize(value.`id`) +
-            FfiConverterTypeJobKind.allocationSize(value.`kind`) +
-            FfiConverterTypeJobState.allocationSize(value.`state`) +
-            FfiConverterBoolean.allocationSize(value.`ended`) +
-            FfiConverterOptionalString.allocationSize(value.`teamId`) +
-            FfiConverterOptionalString.allocationSize(value.`projectId`) +
-            FfiConverterUInt.allocationSize(value.`attempts`) +
-            FfiConverterOptionalString.allocationSize(value.`failure`) +
-            FfiConverterOptionalTypeJobProgress.allocationSize(value.`progress`) +
-            FfiConverterTimestamp.allocationSize(value.`createdAt`) +
-            FfiConverterOptionalTimestamp.allocationSize(value.`startedAt`) +
-            FfiConverterOptionalTimestamp.allocationSize(value.`finishedAt`)
-    )
-
-    override fun write(value: Job, buf: ByteBuffer) {
-            FfiConverterString.write(value.`id`, buf)
-            FfiConverterTypeJobKind.write(value.`kind`, buf)
-            FfiConverterTypeJobState.write(value.`state`, buf)
-            FfiConverterBoolean.write(value.`ended`, buf)
-            FfiConverterOptionalString.write(value.`teamId`, buf)
-            FfiConverterOptionalString.write(value.`projectId`, buf)
-            FfiConverterUInt.write(value.`attempts`, buf)
-            FfiConverterOptionalString.write(value.`failure`, buf)
-            FfiConverterOptionalTypeJobProgress.write(value.`progress`, buf)
-            FfiConverterTimestamp.write(value.`createdAt`, buf)
-            FfiConverterOptionalTimestamp.write(value.`startedAt`, buf)
-            FfiConverterOptionalTimestamp.write(value.`finishedAt`, buf)
-    }
-}
-
-
-
-/**
  * A part of a list of jobs.
  */
 data class JobPage (
     /**
      * The jobs, newest first.
      */
-    var `items`: List<Job>
+    var `items`: List<WorkerJob>
     , 
     /**
      * Continues the list; nothing at its end.
@@ -6867,18 +6740,18 @@ data class JobPage (
 public object FfiConverterTypeJobPage: FfiConverterRustBuffer<JobPage> {
     override fun read(buf: ByteBuffer): JobPage {
         return JobPage(
-            FfiConverterSequenceTypeJob.read(buf),
+            FfiConverterSequenceTypeWorkerJob.read(buf),
             FfiConverterOptionalString.read(buf),
         )
     }
 
     override fun allocationSize(value: JobPage) = (
-            FfiConverterSequenceTypeJob.allocationSize(value.`items`) +
+            FfiConverterSequenceTypeWorkerJob.allocationSize(value.`items`) +
             FfiConverterOptionalString.allocationSize(value.`next`)
     )
 
     override fun write(value: JobPage, buf: ByteBuffer) {
-            FfiConverterSequenceTypeJob.write(value.`items`, buf)
+            FfiConverterSequenceTypeWorkerJob.write(value.`items`, buf)
             FfiConverterOptionalString.write(value.`next`, buf)
     }
 }
@@ -8319,6 +8192,133 @@ public object FfiConverterTypeUser: FfiConverterRustBuffer<User> {
             FfiConverterString.write(value.`displayName`, buf)
             FfiConverterString.write(value.`personalTeamId`, buf)
             FfiConverterTimestamp.write(value.`createdAt`, buf)
+    }
+}
+
+
+
+/**
+ * A queued unit of work.
+ */
+data class WorkerJob (
+    /**
+     * Identifies the job.
+     */
+    var `id`: kotlin.String
+    , 
+    /**
+     * What it does.
+     */
+    var `kind`: JobKind
+    , 
+    /**
+     * Where it stands.
+     */
+    var `state`: JobState
+    , 
+    /**
+     * Whether nothing changes any more.
+     */
+    var `ended`: kotlin.Boolean
+    , 
+    /**
+     * The team it counts against.
+     */
+    var `teamId`: kotlin.String?
+    , 
+    /**
+     * The project it is about.
+     */
+    var `projectId`: kotlin.String?
+    , 
+    /**
+     * Times it was started.
+     */
+    var `attempts`: kotlin.UInt
+    , 
+    /**
+     * Why it failed, by the name of the reason; nothing unless it did.
+     */
+    var `failure`: kotlin.String?
+    , 
+    /**
+     * How far it is; nothing unless it runs.
+     */
+    var `progress`: JobProgress?
+    , 
+    /**
+     * When it was queued.
+     */
+    var `createdAt`: java.time.Instant
+    , 
+    /**
+     * When it was last started.
+     */
+    var `startedAt`: java.time.Instant?
+    , 
+    /**
+     * When it ended.
+     */
+    var `finishedAt`: java.time.Instant?
+    
+){
+    
+
+    
+
+    
+    companion object
+}
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeWorkerJob: FfiConverterRustBuffer<WorkerJob> {
+    override fun read(buf: ByteBuffer): WorkerJob {
+        return WorkerJob(
+            FfiConverterString.read(buf),
+            FfiConverterTypeJobKind.read(buf),
+            FfiConverterTypeJobState.read(buf),
+            FfiConverterBoolean.read(buf),
+            FfiConverterOptionalString.read(buf),
+            FfiConverterOptionalString.read(buf),
+            FfiConverterUInt.read(buf),
+            FfiConverterOptionalString.read(buf),
+            FfiConverterOptionalTypeJobProgress.read(buf),
+            FfiConverterTimestamp.read(buf),
+            FfiConverterOptionalTimestamp.read(buf),
+            FfiConverterOptionalTimestamp.read(buf),
+        )
+    }
+
+    override fun allocationSize(value: WorkerJob) = (
+            FfiConverterString.allocationSize(value.`id`) +
+            FfiConverterTypeJobKind.allocationSize(value.`kind`) +
+            FfiConverterTypeJobState.allocationSize(value.`state`) +
+            FfiConverterBoolean.allocationSize(value.`ended`) +
+            FfiConverterOptionalString.allocationSize(value.`teamId`) +
+            FfiConverterOptionalString.allocationSize(value.`projectId`) +
+            FfiConverterUInt.allocationSize(value.`attempts`) +
+            FfiConverterOptionalString.allocationSize(value.`failure`) +
+            FfiConverterOptionalTypeJobProgress.allocationSize(value.`progress`) +
+            FfiConverterTimestamp.allocationSize(value.`createdAt`) +
+            FfiConverterOptionalTimestamp.allocationSize(value.`startedAt`) +
+            FfiConverterOptionalTimestamp.allocationSize(value.`finishedAt`)
+    )
+
+    override fun write(value: WorkerJob, buf: ByteBuffer) {
+            FfiConverterString.write(value.`id`, buf)
+            FfiConverterTypeJobKind.write(value.`kind`, buf)
+            FfiConverterTypeJobState.write(value.`state`, buf)
+            FfiConverterBoolean.write(value.`ended`, buf)
+            FfiConverterOptionalString.write(value.`teamId`, buf)
+            FfiConverterOptionalString.write(value.`projectId`, buf)
+            FfiConverterUInt.write(value.`attempts`, buf)
+            FfiConverterOptionalString.write(value.`failure`, buf)
+            FfiConverterOptionalTypeJobProgress.write(value.`progress`, buf)
+            FfiConverterTimestamp.write(value.`createdAt`, buf)
+            FfiConverterOptionalTimestamp.write(value.`startedAt`, buf)
+            FfiConverterOptionalTimestamp.write(value.`finishedAt`, buf)
     }
 }
 
@@ -9942,38 +9942,6 @@ public object FfiConverterOptionalTypeCancelHandle: FfiConverterRustBuffer<Cance
 /**
  * @suppress
  */
-public object FfiConverterOptionalTypeJob: FfiConverterRustBuffer<Job?> {
-    override fun read(buf: ByteBuffer): Job? {
-        if (buf.get().toInt() == 0) {
-            return null
-        }
-        return FfiConverterTypeJob.read(buf)
-    }
-
-    override fun allocationSize(value: Job?): ULong {
-        if (value == null) {
-            return 1UL
-        } else {
-            return 1UL + FfiConverterTypeJob.allocationSize(value)
-        }
-    }
-
-    override fun write(value: Job?, buf: ByteBuffer) {
-        if (value == null) {
-            buf.put(0)
-        } else {
-            buf.put(1)
-            FfiConverterTypeJob.write(value, buf)
-        }
-    }
-}
-
-
-
-
-/**
- * @suppress
- */
 public object FfiConverterOptionalTypeJobProgress: FfiConverterRustBuffer<JobProgress?> {
     override fun read(buf: ByteBuffer): JobProgress? {
         if (buf.get().toInt() == 0) {
@@ -10070,6 +10038,38 @@ public object FfiConverterOptionalTypePublishProgress: FfiConverterRustBuffer<Pu
 /**
  * @suppress
  */
+public object FfiConverterOptionalTypeWorkerJob: FfiConverterRustBuffer<WorkerJob?> {
+    override fun read(buf: ByteBuffer): WorkerJob? {
+        if (buf.get().toInt() == 0) {
+            return null
+        }
+        return FfiConverterTypeWorkerJob.read(buf)
+    }
+
+    override fun allocationSize(value: WorkerJob?): ULong {
+        if (value == null) {
+            return 1UL
+        } else {
+            return 1UL + FfiConverterTypeWorkerJob.allocationSize(value)
+        }
+    }
+
+    override fun write(value: WorkerJob?, buf: ByteBuffer) {
+        if (value == null) {
+            buf.put(0)
+        } else {
+            buf.put(1)
+            FfiConverterTypeWorkerJob.write(value, buf)
+        }
+    }
+}
+
+
+
+
+/**
+ * @suppress
+ */
 public object FfiConverterSequenceString: FfiConverterRustBuffer<List<kotlin.String>> {
     override fun read(buf: ByteBuffer): List<kotlin.String> {
         val len = buf.getInt()
@@ -10088,34 +10088,6 @@ public object FfiConverterSequenceString: FfiConverterRustBuffer<List<kotlin.Str
         buf.putInt(value.size)
         value.iterator().forEach {
             FfiConverterString.write(it, buf)
-        }
-    }
-}
-
-
-
-
-/**
- * @suppress
- */
-public object FfiConverterSequenceTypeJob: FfiConverterRustBuffer<List<Job>> {
-    override fun read(buf: ByteBuffer): List<Job> {
-        val len = buf.getInt()
-        return List<Job>(len) {
-            FfiConverterTypeJob.read(buf)
-        }
-    }
-
-    override fun allocationSize(value: List<Job>): ULong {
-        val sizeForLength = 4UL
-        val sizeForItems = value.map { FfiConverterTypeJob.allocationSize(it) }.sum()
-        return sizeForLength + sizeForItems
-    }
-
-    override fun write(value: List<Job>, buf: ByteBuffer) {
-        buf.putInt(value.size)
-        value.iterator().forEach {
-            FfiConverterTypeJob.write(it, buf)
         }
     }
 }
@@ -10312,6 +10284,34 @@ public object FfiConverterSequenceTypeTreeEntry: FfiConverterRustBuffer<List<Tre
         buf.putInt(value.size)
         value.iterator().forEach {
             FfiConverterTypeTreeEntry.write(it, buf)
+        }
+    }
+}
+
+
+
+
+/**
+ * @suppress
+ */
+public object FfiConverterSequenceTypeWorkerJob: FfiConverterRustBuffer<List<WorkerJob>> {
+    override fun read(buf: ByteBuffer): List<WorkerJob> {
+        val len = buf.getInt()
+        return List<WorkerJob>(len) {
+            FfiConverterTypeWorkerJob.read(buf)
+        }
+    }
+
+    override fun allocationSize(value: List<WorkerJob>): ULong {
+        val sizeForLength = 4UL
+        val sizeForItems = value.map { FfiConverterTypeWorkerJob.allocationSize(it) }.sum()
+        return sizeForLength + sizeForItems
+    }
+
+    override fun write(value: List<WorkerJob>, buf: ByteBuffer) {
+        buf.putInt(value.size)
+        value.iterator().forEach {
+            FfiConverterTypeWorkerJob.write(it, buf)
         }
     }
 }
