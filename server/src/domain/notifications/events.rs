@@ -1,4 +1,4 @@
-//! What happens elsewhere, told to those whom it concerns.
+//! What happens elsewhere, told to those whom it concerns: for each event, who hears of it and what is said.
 
 use async_trait::async_trait;
 
@@ -7,7 +7,13 @@ use super::{
     ops::tell,
 };
 use crate::{
-    base::{ctx::Ctx, db::Tx, error::Result, outbox::Handler},
+    base::{
+        ctx::Ctx,
+        db::Tx,
+        error::Result,
+        ids::UserId,
+        outbox::{Event, Handler},
+    },
     domain::{
         auth::{self, DeviceAdded, RefreshReused},
         previews::{PreviewFailed, PreviewReady},
@@ -17,133 +23,103 @@ use crate::{
     },
 };
 
-/// Tells users about every event that it handles.
+/// Tells users about every event that is [`Newsworthy`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Notify;
 
 #[async_trait]
-impl Handler<DeviceAdded> for Notify {
-    async fn handle(&self, ctx: &Ctx, tx: &Tx, event: DeviceAdded) -> Result<()> {
-        let news = News {
-            kind: Kind::DeviceAdded,
-            text: format!("“{}” signed in to your account for the first time.", event.name),
-            team: None,
-            project: None,
-            subject: Some(event.device.0),
-        };
-        tell(ctx, tx, [event.user], &news).await
+impl<E: Event + Newsworthy> Handler<E> for Notify {
+    async fn handle(&self, ctx: &Ctx, tx: &Tx, event: E) -> Result<()> {
+        let (hearers, news) = event.news(tx).await?;
+        tell(ctx, tx, hearers, &news).await
+    }
+}
+
+/// An event that users are told of.
+#[async_trait]
+pub trait Newsworthy {
+    /// Who hears of it, and what. Whoever is named twice hears it once.
+    async fn news(self, tx: &Tx) -> Result<(Vec<UserId>, News)>;
+}
+
+#[async_trait]
+impl Newsworthy for DeviceAdded {
+    async fn news(self, _: &Tx) -> Result<(Vec<UserId>, News)> {
+        let text = format!("“{}” signed in to your account for the first time.", self.name);
+        Ok((vec![self.user], News::new(Kind::DeviceAdded, text).about(self.device.0)))
     }
 }
 
 #[async_trait]
-impl Handler<RefreshReused> for Notify {
-    async fn handle(&self, ctx: &Ctx, tx: &Tx, event: RefreshReused) -> Result<()> {
-        let news = News {
-            kind: Kind::SessionRevoked,
-            text: "A session of yours was ended, because its token was used twice. If that was not you, \
-                   change your password."
-                .to_owned(),
-            team: None,
-            project: None,
-            subject: Some(event.device.0),
-        };
-        tell(ctx, tx, [event.user], &news).await
+impl Newsworthy for RefreshReused {
+    async fn news(self, _: &Tx) -> Result<(Vec<UserId>, News)> {
+        let text = "A session of yours was ended, because its token was used twice. If that was not you, \
+                    change your password.";
+        Ok((vec![self.user], News::new(Kind::SessionRevoked, text).about(self.device.0)))
     }
 }
 
 #[async_trait]
-impl Handler<MemberInvited> for Notify {
-    async fn handle(&self, ctx: &Ctx, tx: &Tx, event: MemberInvited) -> Result<()> {
-        let news = News {
-            kind: Kind::Invited,
-            text: format!("You are invited to the team “{}”.", event.team_name),
-            team: Some(event.team),
-            project: None,
-            subject: Some(event.invitation.0),
-        };
-        tell(ctx, tx, event.user, &news).await
+impl Newsworthy for MemberInvited {
+    async fn news(self, _: &Tx) -> Result<(Vec<UserId>, News)> {
+        let text = format!("You are invited to the team “{}”.", self.team_name);
+        let news = News::new(Kind::Invited, text).in_team(self.team).about(self.invitation.0);
+        Ok((self.user.into_iter().collect(), news))
     }
 }
 
 #[async_trait]
-impl Handler<MemberJoined> for Notify {
-    async fn handle(&self, ctx: &Ctx, tx: &Tx, event: MemberJoined) -> Result<()> {
-        let names = users::display_names(tx, &[event.user]).await?;
-        let name = names.get(&event.user).map_or("Somebody", String::as_str);
-        let news = News {
-            kind: Kind::MemberJoined,
-            text: format!("{name} joined the team “{}”.", event.team_name),
-            team: Some(event.team),
-            project: None,
-            subject: None,
-        };
-        let admins = teams::admin_ids(tx, event.team).await?;
-        tell(ctx, tx, admins.into_iter().filter(|admin| *admin != event.user), &news).await
+impl Newsworthy for MemberJoined {
+    async fn news(self, tx: &Tx) -> Result<(Vec<UserId>, News)> {
+        let names = users::display_names(tx, &[self.user]).await?;
+        let name = names.get(&self.user).map_or("Somebody", String::as_str);
+        let text = format!("{name} joined the team “{}”.", self.team_name);
+        let mut hearers = teams::admin_ids(tx, self.team).await?;
+        hearers.retain(|admin| *admin != self.user);
+        Ok((hearers, News::new(Kind::MemberJoined, text).in_team(self.team)))
     }
 }
 
 #[async_trait]
-impl Handler<RepositorySynced> for Notify {
-    async fn handle(&self, ctx: &Ctx, tx: &Tx, event: RepositorySynced) -> Result<()> {
-        let news = News {
-            kind: Kind::RepositorySynced,
-            text: format!("The repository of “{}” is up to date.", event.name),
-            team: Some(event.team),
-            project: Some(event.project),
-            subject: Some(event.job.0),
-        };
-        let admins = teams::admin_ids(tx, event.team).await?;
-        tell(ctx, tx, admins.into_iter().chain(event.requester), &news).await
+impl Newsworthy for RepositorySynced {
+    async fn news(self, tx: &Tx) -> Result<(Vec<UserId>, News)> {
+        let text = format!("The repository of “{}” is up to date.", self.name);
+        let news = News::new(Kind::RepositorySynced, text).in_team(self.team).in_project(self.project);
+        let admins = teams::admin_ids(tx, self.team).await?;
+        Ok((admins.into_iter().chain(self.requester).collect(), news.about(self.job.0)))
     }
 }
 
 #[async_trait]
-impl Handler<RepositorySyncFailed> for Notify {
-    async fn handle(&self, ctx: &Ctx, tx: &Tx, event: RepositorySyncFailed) -> Result<()> {
-        let text = match event.rejected {
-            true => format!("The repository of “{}” holds something that is not accepted.", event.name),
-            false => format!("The repository of “{}” could not be fetched.", event.name),
-        };
-        let news = News {
-            kind: Kind::RepositorySyncFailed,
-            text,
-            team: Some(event.team),
-            project: Some(event.project),
-            subject: Some(event.job.0),
-        };
-        let admins = teams::admin_ids(tx, event.team).await?;
-        tell(ctx, tx, admins.into_iter().chain(event.requester), &news).await
+impl Newsworthy for RepositorySyncFailed {
+    async fn news(self, tx: &Tx) -> Result<(Vec<UserId>, News)> {
+        let what =
+            if self.rejected { "holds something that is not accepted" } else { "could not be fetched" };
+        let text = format!("The repository of “{}” {what}.", self.name);
+        let news = News::new(Kind::RepositorySyncFailed, text).in_team(self.team).in_project(self.project);
+        let admins = teams::admin_ids(tx, self.team).await?;
+        Ok((admins.into_iter().chain(self.requester).collect(), news.about(self.job.0)))
     }
 }
 
 #[async_trait]
-impl Handler<PreviewReady> for Notify {
-    async fn handle(&self, ctx: &Ctx, tx: &Tx, event: PreviewReady) -> Result<()> {
-        let opener = match event.device {
+impl Newsworthy for PreviewReady {
+    async fn news(self, tx: &Tx) -> Result<(Vec<UserId>, News)> {
+        let opener = match self.device {
             Some(device) => auth::find_device(tx, device).await?.map(|device| device.user),
             None => None,
         };
-        let news = News {
-            kind: Kind::PreviewReady,
-            text: "A preview for you can be opened.".to_owned(),
-            team: Some(event.team),
-            project: Some(event.project),
-            subject: Some(event.preview.0),
-        };
-        tell(ctx, tx, opener.into_iter().chain([event.publisher]), &news).await
+        let news = News::new(Kind::PreviewReady, "A preview for you can be opened.").in_team(self.team);
+        let news = news.in_project(self.project).about(self.preview.0);
+        Ok((opener.into_iter().chain([self.publisher]).collect(), news))
     }
 }
 
 #[async_trait]
-impl Handler<PreviewFailed> for Notify {
-    async fn handle(&self, ctx: &Ctx, tx: &Tx, event: PreviewFailed) -> Result<()> {
-        let news = News {
-            kind: Kind::PreviewFailed,
-            text: "A preview of yours could not be verified.".to_owned(),
-            team: Some(event.team),
-            project: Some(event.project),
-            subject: Some(event.preview.0),
-        };
-        tell(ctx, tx, [event.publisher], &news).await
+impl Newsworthy for PreviewFailed {
+    async fn news(self, _: &Tx) -> Result<(Vec<UserId>, News)> {
+        let news = News::new(Kind::PreviewFailed, "A preview of yours could not be verified.");
+        let news = news.in_team(self.team).in_project(self.project).about(self.preview.0);
+        Ok((vec![self.publisher], news))
     }
 }

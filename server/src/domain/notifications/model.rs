@@ -80,6 +80,28 @@ pub struct News {
     pub subject: Option<Uuid>,
 }
 
+impl News {
+    /// Says `text`, about nothing in particular.
+    pub(super) fn new(kind: Kind, text: impl Into<String>) -> Self {
+        Self { kind, text: text.into(), team: None, project: None, subject: None }
+    }
+
+    /// Names the team.
+    pub(super) fn in_team(self, team: TeamId) -> Self {
+        Self { team: Some(team), ..self }
+    }
+
+    /// Names the project.
+    pub(super) fn in_project(self, project: ProjectId) -> Self {
+        Self { project: Some(project), ..self }
+    }
+
+    /// Names the subject.
+    pub(super) fn about(self, subject: Uuid) -> Self {
+        Self { subject: Some(subject), ..self }
+    }
+}
+
 /// One thing a user is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notification {
