@@ -177,11 +177,15 @@ fn models_are_pure(modules: &[Module]) -> Vec<String> {
     found
 }
 
+/// Where the wire is known in the domain: the floor `rpc` of each slice, and the services of workers, which stand
+/// beside the machine that they drive.
+fn knows_the_wire(path: &[String]) -> bool {
+    floor_of(path) == Some(3) || begins(path, &["domain", "jobs", "dispatch", "rpc"])
+}
+
 /// In the domain, only `rpc` knows tonic and the messages of the contract.
 fn only_rpc_knows_the_wire(modules: &[Module]) -> Vec<String> {
-    let elsewhere = |module: &Module| {
-        slice_of(&module.path).is_some() && !module.path[2..].iter().any(|segment| segment == "rpc")
-    };
+    let elsewhere = |module: &Module| slice_of(&module.path).is_some() && !knows_the_wire(&module.path);
     outward(modules, elsewhere, |path| path[0] == "tonic" || begins(path, &["hivesync_proto", "v1"]))
         .map(|(module, path)| {
             violation(module, path, "in the domain only rpc knows tonic and the contract's messages")
@@ -399,6 +403,21 @@ mod no_cycles {
             Module::parse("server/src/base/c.rs", &["base", "c"], "use crate::base::a::A;"),
         ];
         assert_eq!(no_cycles(&modules), ["cycle: base::a -> base::b -> base::c -> base::a"]);
+    }
+}
+
+/// A file may call itself `rpc` anywhere; it is the floor only in its place.
+#[test]
+fn a_name_opens_no_door() {
+    let text = "use tonic::Status;";
+    for place in
+        ["domain::users::ops::rpc", "domain::users::dispatch::rpc", "domain::users::store::rpc::wire"]
+    {
+        assert_refuses(only_rpc_knows_the_wire, place, text);
+    }
+    for place in ["domain::users::rpc", "domain::jobs::dispatch::rpc::wire"] {
+        let path: Vec<&str> = place.split("::").collect();
+        assert_eq!(only_rpc_knows_the_wire(&[Module::parse("file.rs", &path, text)]), Vec::<String>::new());
     }
 }
 
