@@ -404,7 +404,7 @@ where
 fn reflection() -> Result<ServerReflectionServer<impl ServerReflection>> {
     let services: BTreeSet<&str> = policy::TABLE
         .iter()
-        .filter(|row| Listener::Public.serves(row.audience))
+        .filter(|row| Listener::Public.serves(row.audience, true))
         .filter_map(|row| row.route.split_once('/'))
         .map(|(service, _)| service)
         .collect();
@@ -451,6 +451,22 @@ pub async fn beside(config: Config) -> Result<Arc<Base>> {
 pub async fn set_role(base: Arc<Base>, email: &str, role: PlatformRole) -> Result<()> {
     let ctx = Ctx::system(base, "operator command")?;
     users::set_role(&ctx, &users::Email::new(email), role).await
+}
+
+/// Shuts the account with the address `email`, and ends its sessions.
+///
+/// # Errors
+/// `NOT_FOUND` if there is no such account.
+pub async fn suspend(base: Arc<Base>, email: &str) -> Result<()> {
+    auth::suspend(&Ctx::system(base, "operator command")?, &users::Email::new(email)).await
+}
+
+/// Opens an account that was shut.
+///
+/// # Errors
+/// `NOT_FOUND` if there is no such account.
+pub async fn reinstate(base: Arc<Base>, email: &str) -> Result<()> {
+    auth::reinstate(&Ctx::system(base, "operator command")?, &users::Email::new(email)).await
 }
 
 /// Migrations that the database lacks.

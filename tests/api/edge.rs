@@ -28,7 +28,7 @@ on_each_backend!(
 
 async fn every_call_wants_a_sign_in(world: World) {
     let wire = world.wire().await;
-    for row in TABLE.iter().filter(|row| row.audience == Audience::User) {
+    for row in TABLE.iter().filter(|row| matches!(row.audience, Audience::User | Audience::Person)) {
         let refusal = refused(wire.call::<(), ()>(row.route, (), Credentials::default()).await);
         assert_eq!(refusal.code, tonic::Code::Unauthenticated, "{}", row.route);
     }
@@ -37,7 +37,9 @@ async fn every_call_wants_a_sign_in(world: World) {
 /// An empty message is the simplest one that breaks rules; no service may stumble over it.
 async fn empty_messages_are_answered(world: World) {
     let ada = world.caller("ada").await;
-    let rows = TABLE.iter().filter(|row| matches!(row.audience, Audience::User | Audience::Public));
+    let rows = TABLE
+        .iter()
+        .filter(|row| matches!(row.audience, Audience::User | Audience::Person | Audience::Public));
     for row in rows.filter(|row| !row.streaming) {
         if let Err(status) = ada.call::<(), ()>(row.route, ()).await {
             let refusal = hivesync_tests::wire::Refusal::of(&status);
@@ -50,7 +52,7 @@ async fn empty_messages_are_answered(world: World) {
 async fn each_listener_serves_its_own(world: World) {
     let addresses = &world.app().addresses;
     let listeners = [
-        (addresses.public, [Audience::Public, Audience::User].as_slice()),
+        (addresses.public, [Audience::Public, Audience::User, Audience::Person, Audience::Local].as_slice()),
         (addresses.worker, &[Audience::Worker]),
         (addresses.admin, &[Audience::Operator]),
     ];

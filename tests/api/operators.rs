@@ -1,10 +1,25 @@
 //! Operators: what they see on their own listener, and that nobody else does.
 
 use hivesync::{ErrorReason, admin::AuditQuery, jobs::JobKind, page::PageRequest};
+use hivesync_proto::v1::{self as pb, ErrorReason as Reason, job_service_client::JobServiceClient};
 use hivesync_server::{app, base::actor::PlatformRole};
-use hivesync_tests::{on_each_backend, repository::Repository, world::World};
+use hivesync_tests::{
+    caller::{PASSWORD, login},
+    on_each_backend,
+    repository::Repository,
+    wire::{Credentials, refused},
+    world::World,
+};
+use uuid::Uuid;
 
-on_each_backend!(an_operator_sees_queue_workers_and_log, only_operators_are_let_in);
+const GET_ME: &str = "hivesync.v1.UserService/GetMe";
+
+on_each_backend!(
+    an_operator_sees_queue_workers_and_log,
+    only_operators_are_let_in,
+    a_suspended_account_is_out_at_once,
+    no_stream_outlives_its_session,
+);
 
 async fn an_operator_sees_queue_workers_and_log(world: World) {
     let ada = world.user("ada").await;
@@ -39,4 +54,64 @@ async fn only_operators_are_let_in(world: World) {
     assert_eq!(refused.reason(), Some(ErrorReason::PermissionDenied));
     let nobody = app::set_role(world.app().base().clone(), "nobody@example.org", PlatformRole::Admin).await;
     assert!(nobody.is_err());
+}
+
+async fn a_suspended_account_is_out_at_once(world: World) {
+    let ada = world.caller("ada").await;
+    let base = || world.app().base().clone();
+    app::suspend(base(), &ada.email).await.expect("suspended");
+    assert_eq!(
+        refused(ada.call::<_, pb::User>(GET_ME, pb::GetMeRequest {}).await).reason,
+        Reason::SessionEnded
+    );
+    let refresh = pb::RefreshRequest {
+        refresh_token: ada.tokens.refresh_token.clone(),
+        attempt_id: Uuid::new_v4().to_string(),
+    };
+    let with = Credentials { access_token: None, device: Some(&ada.device) };
+    let outcome =
+        ada.wire.call::<_, pb::SessionTokens>("hivesync.v1.AuthService/Refresh", refresh, with).await;
+    assert_eq!(refused(outcome).reason, Reason::SessionEnded);
+    // The right password reads like a wrong one.
+    let [right, wrong] = [PASSWORD, "Wrong-Password-12"];
+    let mut refusals = Vec::new();
+    for password in [right, wrong] {
+        refusals.push(refused(login(&ada.wire, &ada.email, password, &ada.device).await).anonymised());
+    }
+    assert_eq!(refusals[0].reason, Reason::InvalidCredentials);
+    assert_eq!(refusals[0], refusals[1]);
+
+    app::reinstate(base(), &ada.email).await.expect("reinstated");
+    assert!(ada.call::<_, pb::User>(GET_ME, pb::GetMeRequest {}).await.is_err(), "ended is ended");
+    assert!(login(&ada.wire, &ada.email, PASSWORD, &ada.device).await.is_ok());
+    let operator = world.operator("olga").await;
+    let admin = operator.client.admin().expect("an admin address");
+    for event in ["users.suspended", "users.reinstated"] {
+        let query = AuditQuery { event: Some(event.to_owned()), ..AuditQuery::default() };
+        let found = admin.audit_entries(&query, PageRequest::first()).await.expect("read").items;
+        assert_eq!(found.len(), 1, "{event}");
+    }
+    assert!(app::suspend(base(), "nobody@example.org").await.is_err());
+}
+
+/// A stream lasts longer than the access token that it was opened with, but not longer than the session.
+async fn no_stream_outlives_its_session(world: World) {
+    let backend = world.backend();
+    drop(world);
+    let world = World::without_worker(backend, &[]).await;
+    let ada = world.caller("ada").await;
+    let project = ada.project("site", &Repository::sample().url()).await;
+    let sync =
+        pb::SyncRepositoryRequest { project_id: project.id, idempotency_key: Uuid::new_v4().to_string() };
+    let job: pb::Job = ada.get("hivesync.v1.ProjectService/SyncRepository", sync).await;
+    let with = Credentials { access_token: Some(&ada.tokens.access_token), device: None };
+    let watch =
+        ada.wire.request("hivesync.v1.JobService/WatchJob", pb::WatchJobRequest { job_id: job.id }, with);
+    let mut jobs = JobServiceClient::new(ada.wire.channel.clone());
+    let mut states = jobs.watch_job(watch).await.expect("the job can be watched").into_inner();
+    assert!(states.message().await.expect("it waits").is_some());
+    let _: pb::LogoutResponse =
+        ada.get("hivesync.v1.AuthService/Logout", pb::LogoutRequest { everywhere: false }).await;
+    let refusal = refused(states.message().await);
+    assert_eq!((refusal.code, refusal.reason), (tonic::Code::Unauthenticated, Reason::SessionEnded));
 }

@@ -1,7 +1,10 @@
 //! What the contract says of itself, from the descriptor set that server and tests share.
 
+use std::sync::LazyLock;
+
 use hivesync_proto::DESCRIPTORS;
 use prost::Message as _;
+use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor};
 use prost_types::{FileDescriptorProto, FileDescriptorSet, method_options::IdempotencyLevel};
 
 /// RPCs that may not be repeated: a second sign-in is a second session, a stream is a life of its own.
@@ -14,6 +17,50 @@ const METHOD: i32 = 2;
 pub(crate) fn files() -> Vec<FileDescriptorProto> {
     let files = FileDescriptorSet::decode(DESCRIPTORS).expect("a descriptor set").file;
     files.into_iter().filter(|file| file.package() == "hivesync.v1").collect()
+}
+
+/// Every RPC that some listener serves, ours and those of others, in the order of their files.
+pub(crate) fn served() -> Vec<String> {
+    let others = [tonic_health::pb::FILE_DESCRIPTOR_SET, tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET];
+    let others = others.into_iter().flat_map(|set| FileDescriptorSet::decode(set).expect("a set").file);
+    let mut served = Vec::new();
+    for file in files().into_iter().chain(others) {
+        for service in &file.service {
+            for method in &service.method {
+                served.push(format!("{}.{}/{}", file.package(), service.name(), method.name()));
+            }
+        }
+    }
+    served
+}
+
+/// The RPC called `route`, of ours.
+pub(crate) fn method(route: &str) -> MethodDescriptor {
+    static POOL: LazyLock<DescriptorPool> =
+        LazyLock::new(|| DescriptorPool::decode(DESCRIPTORS).expect("a descriptor set"));
+    let (service, method) = route.split_once('/').expect("a route");
+    let service = POOL.get_service_by_name(service).expect("a service of ours");
+    service.methods().find(|candidate| candidate.name() == method).expect("its method")
+}
+
+/// The request of `route` that these bytes are.
+pub(crate) fn request(route: &str, bytes: &[u8]) -> DynamicMessage {
+    DynamicMessage::decode(method(route).input(), bytes).expect("its request")
+}
+
+/// Our RPCs, with whether they may be repeated.
+pub(crate) fn levels() -> Vec<(String, IdempotencyLevel)> {
+    let mut levels = Vec::new();
+    for file in files() {
+        for service in &file.service {
+            for method in &service.method {
+                let level = method.options.as_ref().map(|options| options.idempotency_level());
+                let route = format!("{}.{}/{}", file.package(), service.name(), method.name());
+                levels.push((route, level.unwrap_or_default()));
+            }
+        }
+    }
+    levels
 }
 
 fn comment(file: &FileDescriptorProto, path: &[i32]) -> String {
@@ -42,19 +89,8 @@ fn every_service_and_rpc_says_what_it_does() {
 
 #[test]
 fn every_rpc_says_whether_it_may_be_repeated() {
-    let mut unmarked = Vec::new();
-    for file in files() {
-        for service in &file.service {
-            for method in &service.method {
-                let level =
-                    method.options.as_ref().map(|options| options.idempotency_level()).unwrap_or_default();
-                if level == IdempotencyLevel::IdempotencyUnknown {
-                    unmarked.push(format!("{}.{}/{}", file.package(), service.name(), method.name()));
-                }
-            }
-        }
-    }
-    assert_eq!(unmarked, NOT_REPEATABLE);
+    let unmarked = levels().into_iter().filter(|(_, level)| *level == IdempotencyLevel::IdempotencyUnknown);
+    assert_eq!(unmarked.map(|(route, _)| route).collect::<Vec<_>>(), NOT_REPEATABLE);
 }
 
 /// A list that a server does not bound is a way to exhaust it.

@@ -31,7 +31,7 @@ fn the_catalogue_is_the_reviewed_one() {
         writeln!(table, "{} | {:?} | {repeat} | {}", status::name(reason), rule.code, rule.text)
             .expect("memory");
     }
-    golden::assert_same("errors.golden", &table);
+    golden::assert_same("tests/contract/errors.golden", &table);
 }
 
 /// What a client is told names nothing of the inside.

@@ -2,10 +2,11 @@
 
 use std::{env, fs, path::Path};
 
-/// Compares `found` with the file of this name beside the suite. With `HIVESYNC_TEST_BLESS=1`, writes it.
+/// Compares `found` with the file of this name, from the root of the repository. With `HIVESYNC_TEST_BLESS=1`, writes
+/// it.
 #[track_caller]
 pub(crate) fn assert_same(name: &str, found: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("contract").join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name);
     if env::var_os("HIVESYNC_TEST_BLESS").is_some() {
         fs::write(&path, found).expect("writable");
     }

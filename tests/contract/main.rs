@@ -7,7 +7,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod authorization;
+mod cast;
 mod descriptors;
 mod errors;
 mod golden;
 mod policy;
+mod scene;

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeSet, fmt::Write as _};
 
-use hivesync_server::edge::policy::{Audience, Row, TABLE};
+use hivesync_server::{
+    domain::access::Permission,
+    edge::policy::{Audience, Row, TABLE},
+};
 use prost_types::method_options::IdempotencyLevel;
 
 use crate::{descriptors, golden};
@@ -29,11 +32,10 @@ fn row(route: &str) -> Option<&'static Row> {
 
 #[test]
 fn every_rpc_has_exactly_one_row() {
-    let contract: BTreeSet<String> = methods().into_iter().map(|(route, ..)| route).collect();
-    let table: Vec<&str> =
-        TABLE.iter().map(|row| row.route).filter(|route| route.starts_with("hivesync.")).collect();
-    assert_eq!(table.iter().map(|route| (*route).to_owned()).collect::<BTreeSet<_>>(), contract);
-    assert_eq!(table.len(), contract.len(), "a row stands twice");
+    let served: BTreeSet<String> = descriptors::served().into_iter().collect();
+    let table: Vec<&str> = TABLE.iter().map(|row| row.route).collect();
+    assert_eq!(table.iter().map(|route| (*route).to_owned()).collect::<BTreeSet<_>>(), served);
+    assert_eq!(table.len(), served.len(), "a row stands twice");
 }
 
 #[test]
@@ -79,17 +81,21 @@ fn only_these_need_no_sign_in() {
 
 #[test]
 fn the_table_is_the_reviewed_one() {
-    let mut table =
-        String::from("# route | audience | permission | rate | proof | repeatable | audited | stream\n");
+    let mut table = String::from(
+        "# route | audience | permission | for one's own | rate | proof | repeatable | audited | stream\n",
+    );
     let yes = |truth: bool| if truth { "yes" } else { "-" };
     for row in TABLE {
-        let permission =
-            row.permission.map_or_else(|| "-".to_owned(), |permission| format!("{permission:?}"));
+        let name = |permission: Option<Permission>| {
+            permission.map_or_else(|| "-".to_owned(), |permission| format!("{permission:?}"))
+        };
         writeln!(
             table,
-            "{} | {:?} | {permission} | {:?} | {} | {} | {} | {}",
+            "{} | {:?} | {} | {} | {:?} | {} | {} | {} | {}",
             row.route,
             row.audience,
+            name(row.permission),
+            name(row.own),
             row.rate,
             yes(row.device_proof),
             yes(row.idempotent),
@@ -98,5 +104,5 @@ fn the_table_is_the_reviewed_one() {
         )
         .expect("memory");
     }
-    golden::assert_same("policy.golden", &table);
+    golden::assert_same("tests/contract/policy.golden", &table);
 }

@@ -1,7 +1,7 @@
 //! A signed-in user without the client library: what an attacker with an account has.
 
 use bytes::Bytes;
-use hivesync_proto::v1 as pb;
+use hivesync_proto::v1::{self as pb, job_service_client::JobServiceClient};
 use prost::Message;
 use tonic::Status;
 use uuid::Uuid;
@@ -88,6 +88,54 @@ impl Caller {
         R: Message + Default + Send + Sync + 'static,
     {
         self.call(method, message).await.unwrap_or_else(|status| panic!("{method}: {status:?}"))
+    }
+
+    /// Makes `newcomer` a member of a team that the caller may invite to.
+    pub async fn enlist(&self, team_id: &str, newcomer: &Self, role: pb::TeamRole) {
+        let request = pb::InviteMemberRequest {
+            team_id: team_id.to_owned(),
+            email: newcomer.email.clone(),
+            role: role.into(),
+            idempotency_key: Uuid::new_v4().to_string(),
+        };
+        let invitation: pb::Invitation = self.get("hivesync.v1.TeamService/InviteMember", request).await;
+        let request = pb::AcceptInvitationRequest { invitation_id: invitation.id };
+        let _: pb::Member = newcomer.get("hivesync.v1.TeamService/AcceptInvitation", request).await;
+    }
+
+    /// Waits for the end of a job, by watching it.
+    pub async fn await_job(&self, job_id: &str) -> pb::Job {
+        let request = pb::WatchJobRequest { job_id: job_id.to_owned() };
+        let with = Credentials { access_token: Some(&self.tokens.access_token), device: None };
+        let request = self.wire.request("hivesync.v1.JobService/WatchJob", request, with);
+        let mut states = JobServiceClient::new(self.wire.channel.clone())
+            .watch_job(request)
+            .await
+            .expect("the job can be watched")
+            .into_inner();
+        let mut last = None;
+        while let Some(seen) = states.message().await.expect("the stream goes on to the job's end") {
+            last = seen.job;
+        }
+        last.expect("the job was seen")
+    }
+
+    /// Sends a file of a preview, as the server says where.
+    pub async fn upload(&self, preview_id: &str, content: &[u8]) {
+        let request = pb::RequestUploadsRequest {
+            preview_id: preview_id.to_owned(),
+            sha256: vec![crate::manifest::sha256(content)],
+        };
+        let answer: pb::RequestUploadsResponse =
+            self.get("hivesync.v1.PreviewService/RequestUploads", request).await;
+        for upload in answer.uploads {
+            let mut put = reqwest::Client::new().put(&upload.url).body(content.to_vec());
+            for header in upload.headers {
+                put = put.header(header.name, header.value);
+            }
+            let answer = put.send().await.expect("the object store listens");
+            assert!(answer.status().is_success(), "{}", answer.status());
+        }
     }
 
     /// Creates a project in the caller's own team, linked to `repository_url` unless that is empty.

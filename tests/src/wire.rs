@@ -121,6 +121,18 @@ impl Wire {
         grpc.unary(request, path, AsIs).await.map(Response::into_inner)
     }
 
+    /// Calls `method`, whose answer may be one message or a stream of them, with any bytes in place of a message;
+    /// the first message of the answer, if it has one.
+    ///
+    /// # Errors
+    /// The server's status, if that comes first.
+    pub async fn first(&self, method: &str, request: Request<Bytes>) -> Result<Option<Bytes>, Status> {
+        let mut grpc = Grpc::new(self.channel.clone());
+        grpc.ready().await.expect("the connection stands");
+        let path = PathAndQuery::try_from(format!("/{method}")).expect("a method");
+        grpc.streaming(request.map(tokio_stream::once), path, AsIs).await?.into_inner().message().await
+    }
+
     /// What an honest device claims in a call of `method`.
     #[must_use]
     pub fn claims(&self, method: &str, access_token: Option<&str>) -> Claims {
@@ -195,6 +207,14 @@ impl Refusal {
             retry_after: details.retry_info().and_then(|info| info.retry_delay),
             correlation_id,
         }
+    }
+}
+
+impl Refusal {
+    /// The same without what tells one call from another: two refusals that a caller cannot tell apart are equal.
+    #[must_use]
+    pub fn anonymised(self) -> Self {
+        Self { correlation_id: String::new(), ..self }
     }
 }
 

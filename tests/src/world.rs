@@ -40,11 +40,20 @@ const PREVIEW_KEY: &str = "Pl5oK9mI2jN8uH4bY7gV1cT6fR3dX0eS5wZaQqAz";
 /// A server and its surroundings. All of it ends with this value.
 pub struct World {
     app: App,
+    source: Source,
     worker: Option<Worker>,
     clock: Clock,
     backend: Backend,
     directory: TempDir,
-    _stores: Stores,
+    stores: Stores,
+}
+
+async fn start(source: &Source, clock: &Clock) -> App {
+    let config = Config::read(source).unwrap_or_else(|faults| panic!("the configuration: {faults:?}"));
+    if !config.environment.is_local() {
+        prepare(&config).await;
+    }
+    App::start(config, clock.clone()).await.expect("the server starts")
 }
 
 impl World {
@@ -80,13 +89,19 @@ impl World {
         for (name, value) in settings {
             source = source.with(name, *value);
         }
-        let config = Config::read(&source).unwrap_or_else(|faults| panic!("the configuration: {faults:?}"));
-        if !config.environment.is_local() {
-            prepare(&config).await;
-        }
         let clock = Clock::system();
-        let app = App::start(config, clock.clone()).await.expect("the server starts");
-        Self { app, worker: None, clock, backend, directory, _stores: stores }
+        let app = start(&source, &clock).await;
+        Self { app, source, worker: None, clock, backend, directory, stores }
+    }
+
+    /// Stops the server, and starts another one on the same stores; its ports are others. There is no worker then.
+    #[must_use]
+    pub async fn restart(self) -> Self {
+        let Self { app, source, worker, clock, backend, directory, stores } = self;
+        drop(worker);
+        assert!(app.stop().await, "the server ends in time");
+        let app = start(&source, &clock).await;
+        Self { app, source, worker: None, clock, backend, directory, stores }
     }
 
     /// A world that speaks TLS with `certificate`, without a worker.
@@ -115,6 +130,13 @@ impl World {
     /// Starts the worker, or another one in its place.
     pub async fn start_worker(&mut self) {
         self.worker = Some(Worker::start(self.app.addresses.worker, &self.data_dir()).await);
+    }
+
+    /// Stops the worker: what is queued from now on waits.
+    pub async fn stop_worker(&mut self) {
+        if let Some(worker) = self.worker.take() {
+            worker.stop().await;
+        }
     }
 
     /// The server.

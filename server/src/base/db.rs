@@ -72,6 +72,14 @@ impl Db {
         }
     }
 
+    /// Has `seen` told the text of every statement from now on, but not of the marks and the ends of transactions.
+    #[cfg(test)]
+    pub fn observe(&mut self, seen: impl Fn(&str) + Clone + Send + Sync + 'static) {
+        let told = seen.clone();
+        self.writer.set_metric_callback(move |info| told(&info.statement.sql));
+        self.reader.set_metric_callback(move |info| seen(&info.statement.sql));
+    }
+
     /// Which database it is.
     #[must_use]
     pub fn backend(&self) -> DbBackend {
@@ -175,6 +183,35 @@ impl Tx {
     #[must_use]
     pub fn backend(&self) -> DbBackend {
         self.sql().get_database_backend()
+    }
+
+    /// Sets a mark, to which [`Tx::return_to_mark`] brings the transaction back.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn set_mark(&self) -> Result<()> {
+        self.execute("SAVEPOINT mark").await
+    }
+
+    /// Undoes what was written since [`Tx::set_mark`].
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn return_to_mark(&self) -> Result<()> {
+        self.execute("ROLLBACK TO SAVEPOINT mark").await
+    }
+
+    /// Keeps what was written since [`Tx::set_mark`].
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn forget_mark(&self) -> Result<()> {
+        self.execute("RELEASE SAVEPOINT mark").await
+    }
+
+    async fn execute(&self, statement: &str) -> Result<()> {
+        self.sql().execute_unprepared(statement).await?;
+        Ok(())
     }
 
     /// Wakes whoever listens to `topic`, once this transaction is committed.

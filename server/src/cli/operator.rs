@@ -15,7 +15,9 @@ use hivesync_server::{
 
 /// What `hivesync operator` takes.
 #[derive(Args)]
-#[command(after_help = "Example:\n  hivesync operator grant ada@example.org")]
+#[command(
+    after_help = "Examples:\n  hivesync operator grant ada@example.org\n  hivesync operator suspend mallory@example.org"
+)]
 pub(super) struct Operator {
     #[command(subcommand)]
     action: Action,
@@ -28,27 +30,45 @@ enum Action {
         /// The e-mail address of the account.
         email: String,
     },
+    /// Make it a service account, for automation: it syncs, reads and publishes, and has no say in teams, projects
+    /// and accounts.
+    Automate {
+        /// The e-mail address of the account.
+        email: String,
+    },
     /// Make it an ordinary account again; tokens that are out keep the role for 15 minutes at most.
     Withdraw {
+        /// The e-mail address of the account.
+        email: String,
+    },
+    /// Shut an account: its sessions end within a second, and nobody signs in to it.
+    Suspend {
+        /// The e-mail address of the account.
+        email: String,
+    },
+    /// Open an account that was shut.
+    Reinstate {
         /// The e-mail address of the account.
         email: String,
     },
 }
 
 impl Operator {
-    /// Changes the role, with the server's own configuration; the server may be running.
+    /// Changes the account, with the server's own configuration; the server may be running.
     pub(super) async fn run(self, source: &Source) -> ExitCode {
         let config = match boot::configure(source) {
             Ok(config) => config,
             Err(faults) => return super::refuse(&faults),
         };
-        let (email, role) = match &self.action {
-            Action::Grant { email } => (email, PlatformRole::Admin),
-            Action::Withdraw { email } => (email, PlatformRole::User),
-        };
         let outcome: Result<()> = async {
             let base = app::beside(config).await?;
-            app::set_role(base, email, role).await
+            match &self.action {
+                Action::Grant { email } => app::set_role(base, email, PlatformRole::Admin).await,
+                Action::Automate { email } => app::set_role(base, email, PlatformRole::Service).await,
+                Action::Withdraw { email } => app::set_role(base, email, PlatformRole::User).await,
+                Action::Suspend { email } => app::suspend(base, email).await,
+                Action::Reinstate { email } => app::reinstate(base, email).await,
+            }
         }
         .await;
         match outcome {

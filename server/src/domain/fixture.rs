@@ -1,6 +1,10 @@
 //! Slices on real stores, without an edge: for tests that call `ops`.
 
-use std::{net::Ipv4Addr, sync::Arc, time::Duration};
+use std::{
+    net::Ipv4Addr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use hivesync_migrations::{Migrator, MigratorTrait as _};
 use sea_orm::{ConnectionTrait as _, Database};
@@ -35,6 +39,8 @@ const POSTGRES: &str = "HIVESYNC_TEST_POSTGRES_URL";
 /// Everything below the edge, on a database of its own.
 pub(super) struct World {
     pub base: Arc<Base>,
+    /// What the database was told.
+    pub statements: Arc<Mutex<Vec<String>>>,
     _dir: TempDir,
 }
 
@@ -66,8 +72,11 @@ impl World {
         let config = Config::read(&source).unwrap();
         let (clock, entropy) = (Clock::default(), Entropy::default());
         let keys = Keys::new(config.field_key.clone());
-        let db = Db::connect(&config.database).await.unwrap();
+        let mut db = Db::connect(&config.database).await.unwrap();
         Migrator::up(db.migration_connection(), None).await.unwrap();
+        let statements = Arc::new(Mutex::new(Vec::new()));
+        let told = statements.clone();
+        db.observe(move |statement| told.lock().unwrap().push(statement.to_owned()));
         let kv = Kv::from(Memory::new(kv::millis(&clock), 10_000));
         let public_url = Url::parse("http://127.0.0.1:1").unwrap();
         let blobs =
@@ -91,7 +100,7 @@ impl World {
             tasks: Tasks::default(),
             ports,
         };
-        Self { base: Arc::new(base), _dir: dir }
+        Self { base: Arc::new(base), statements, _dir: dir }
     }
 
     /// A call by `actor`.

@@ -45,8 +45,8 @@ impl Authenticator {
     pub async fn identify(&self, ctx: &Ctx, row: &Row, parts: &Parts) -> Result<Actor> {
         let headers = &parts.headers;
         let actor = match row.audience {
-            Audience::Public | Audience::Everywhere => Actor::Anonymous,
-            Audience::User | Audience::Operator => {
+            Audience::Public | Audience::Everywhere | Audience::Local => Actor::Anonymous,
+            Audience::User | Audience::Person | Audience::Operator => {
                 let token = bearer(headers).ok_or_else(|| Error::new(Reason::Unauthenticated))?;
                 Actor::User(self.tokens.verify(token, ctx.clock.now())?)
             }

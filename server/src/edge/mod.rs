@@ -36,14 +36,14 @@ use client_ip::ClientAddress;
 use futures::FutureExt as _;
 use http::{HeaderMap, Request, Response, request::Parts};
 use metrics::{Counter, Histogram};
-use policy::{Listener, Row};
+use policy::{Audience, Listener, Row};
 use shed::Shed;
-use stream::until;
+use stream::while_allowed;
 use tonic::{Code, body::Body};
 use tower::Service;
 
 use crate::base::{
-    actor::Actor,
+    actor::{Actor, PlatformRole},
     clock::Stopwatch,
     ctx::{Base, Call, CorrelationId, Ctx},
     error::{Error, Reason, Result},
@@ -79,7 +79,8 @@ impl Edge {
     /// The gate of one listener, in front of `services`.
     #[must_use]
     pub fn gate<S>(&self, listener: Listener, services: S) -> Gate<S> {
-        let served = policy::TABLE.iter().filter(|row| listener.serves(row.audience));
+        let is_local = self.base.config.environment.is_local();
+        let served = policy::TABLE.iter().filter(|row| listener.serves(row.audience, is_local));
         let routes = served.map(|row| (row.route, Route::new(row))).collect();
         Gate { stages: Arc::new(Stages { edge: self.clone(), routes }), services }
     }
@@ -145,8 +146,9 @@ impl Edge {
         // Of a stream, the deadline is for its beginning: a client that keeps its message to itself must not
         // keep its place as well.
         match tokio::time::timeout(ctx.call.deadline, service).await {
-            // Most streams end by themselves when the server stops; those that do not must not hold it up.
-            Ok(Ok(Ok(response))) if route.row.streaming => until(ctx.tasks.stopping(), response),
+            // Most streams end by themselves when the server stops; those that do not must not hold it up. None
+            // outlives the session that it was opened in.
+            Ok(Ok(Ok(response))) if route.row.streaming => while_allowed(ctx, response),
             Ok(Ok(Ok(response))) => response,
             Ok(Ok(Err(never))) => match never {},
             Ok(Err(_)) => answer::refusal(&Error::internal("a service panicked"), correlation),
@@ -273,14 +275,12 @@ where
 
 /// Whether a call was made by the actor that its audience wants.
 fn permits(row: &Row, actor: &Actor) -> bool {
-    use crate::base::actor::PlatformRole;
     match row.audience {
-        policy::Audience::Public | policy::Audience::Everywhere => true,
-        policy::Audience::User => matches!(actor, Actor::User(_)),
-        policy::Audience::Operator => {
-            matches!(actor, Actor::User(user) if user.role == PlatformRole::Admin)
-        }
-        policy::Audience::Worker => matches!(actor, Actor::Worker),
+        Audience::Public | Audience::Everywhere | Audience::Local => true,
+        Audience::User => matches!(actor, Actor::User(_)),
+        Audience::Person => matches!(actor, Actor::User(user) if user.role != PlatformRole::Service),
+        Audience::Operator => matches!(actor, Actor::User(user) if user.role == PlatformRole::Admin),
+        Audience::Worker => matches!(actor, Actor::Worker),
     }
 }
 

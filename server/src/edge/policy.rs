@@ -10,14 +10,18 @@ use crate::domain::access::Permission;
 pub enum Audience {
     /// Anybody, on the public listener.
     Public,
-    /// A signed-in user, on the public listener.
+    /// A signed-in person or service account, on the public listener.
     User,
+    /// A signed-in person, on the public listener: service accounts have no say in teams, projects and accounts.
+    Person,
     /// A signed-in operator, on the admin listener.
     Operator,
     /// A worker that knows the shared secret, on the worker listener.
     Worker,
     /// Anybody, on every listener.
     Everywhere,
+    /// Anybody, on the public listener of a server in local mode.
+    Local,
 }
 
 /// How often an RPC may be called.
@@ -29,7 +33,7 @@ pub enum Rate {
     Read,
     /// Changing something.
     Write,
-    /// Opening a preview.
+    /// Publishing a preview.
     PreviewCreate,
     /// Syncing a mirror.
     RepositorySync,
@@ -48,6 +52,9 @@ pub struct Row {
     pub audience: Audience,
     /// What the service demands of the caller in the team that the call is about.
     pub permission: Option<Permission>,
+    /// What it demands instead if the call is about the caller's own: a preview that the caller published, the
+    /// caller's membership.
+    pub own: Option<Permission>,
     /// How often.
     pub rate: Rate,
     /// Whether the caller must prove to hold a device key (RFC 9449).
@@ -66,6 +73,7 @@ impl Row {
             route,
             audience,
             permission: None,
+            own: None,
             rate,
             device_proof: false,
             idempotent: true,
@@ -76,6 +84,10 @@ impl Row {
 
     const fn needs(self, permission: Permission) -> Self {
         Self { permission: Some(permission), ..self }
+    }
+
+    const fn or_own(self, permission: Permission) -> Self {
+        Self { own: Some(permission), ..self }
     }
 
     const fn proven(self) -> Self {
@@ -104,7 +116,7 @@ impl Row {
     }
 }
 
-use Audience::{Everywhere, Operator, Public, User, Worker};
+use Audience::{Everywhere, Local, Operator, Person, Public, User, Worker};
 use Rate::{Credentials, PreviewCreate, PreviewOpen, Read, RepositorySync, Unmetered, Write};
 
 /// Every RPC, by service.
@@ -113,30 +125,37 @@ pub const TABLE: &[Row] = &[
     Row::new("hivesync.v1.AuthService/Login", Public, Credentials).proven().once().audited(),
     Row::new("hivesync.v1.AuthService/Refresh", Public, Credentials).proven().audited(),
     Row::new("hivesync.v1.AuthService/Logout", User, Write).audited(),
-    Row::new("hivesync.v1.AuthService/ListSessions", User, Read),
-    Row::new("hivesync.v1.AuthService/RevokeSession", User, Write).audited(),
-    Row::new("hivesync.v1.AuthService/ListDevices", User, Read),
-    Row::new("hivesync.v1.AuthService/RevokeDevice", User, Write).audited(),
+    Row::new("hivesync.v1.AuthService/ListSessions", Person, Read),
+    Row::new("hivesync.v1.AuthService/RevokeSession", Person, Write).audited(),
+    Row::new("hivesync.v1.AuthService/ListDevices", Person, Read),
+    Row::new("hivesync.v1.AuthService/RevokeDevice", Person, Write).audited(),
     Row::new("hivesync.v1.UserService/GetMe", User, Read),
-    Row::new("hivesync.v1.UserService/UpdateMe", User, Write).audited(),
-    Row::new("hivesync.v1.TeamService/CreateTeam", User, Write).audited(),
+    Row::new("hivesync.v1.UserService/UpdateMe", Person, Write).audited(),
+    Row::new("hivesync.v1.TeamService/CreateTeam", Person, Write).audited(),
     Row::new("hivesync.v1.TeamService/GetTeam", User, Read).needs(Permission::ReadTeam),
     Row::new("hivesync.v1.TeamService/ListTeams", User, Read),
-    Row::new("hivesync.v1.TeamService/ListMembers", User, Read).needs(Permission::ReadTeam),
-    Row::new("hivesync.v1.TeamService/InviteMember", User, Write).needs(Permission::InviteMembers).audited(),
+    Row::new("hivesync.v1.TeamService/ListMembers", Person, Read).needs(Permission::ReadTeam),
+    Row::new("hivesync.v1.TeamService/InviteMember", Person, Write)
+        .needs(Permission::InviteMembers)
+        .audited(),
     Row::new("hivesync.v1.TeamService/ListMyInvitations", User, Read),
     Row::new("hivesync.v1.TeamService/AcceptInvitation", User, Write).audited(),
-    Row::new("hivesync.v1.TeamService/SetMemberRole", User, Write).needs(Permission::ManageMembers).audited(),
-    Row::new("hivesync.v1.TeamService/RemoveMember", User, Write).needs(Permission::ManageMembers).audited(),
-    Row::new("hivesync.v1.ProjectService/CreateProject", User, Write)
+    Row::new("hivesync.v1.TeamService/SetMemberRole", Person, Write)
+        .needs(Permission::ManageMembers)
+        .audited(),
+    Row::new("hivesync.v1.TeamService/RemoveMember", Person, Write)
+        .needs(Permission::ManageMembers)
+        .or_own(Permission::ReadTeam)
+        .audited(),
+    Row::new("hivesync.v1.ProjectService/CreateProject", Person, Write)
         .needs(Permission::WriteProject)
         .audited(),
     Row::new("hivesync.v1.ProjectService/GetProject", User, Read).needs(Permission::ReadProject),
     Row::new("hivesync.v1.ProjectService/ListProjects", User, Read).needs(Permission::ReadProject),
-    Row::new("hivesync.v1.ProjectService/LinkRepository", User, Write)
+    Row::new("hivesync.v1.ProjectService/LinkRepository", Person, Write)
         .needs(Permission::WriteProject)
         .audited(),
-    Row::new("hivesync.v1.ProjectService/DeleteProject", User, Write)
+    Row::new("hivesync.v1.ProjectService/DeleteProject", Person, Write)
         .needs(Permission::DeleteProject)
         .audited(),
     Row::new("hivesync.v1.ProjectService/SyncRepository", User, RepositorySync)
@@ -159,7 +178,8 @@ pub const TABLE: &[Row] = &[
     Row::new("hivesync.v1.PreviewService/GetPreview", User, Read).needs(Permission::ReadPreview),
     Row::new("hivesync.v1.PreviewService/ListPreviews", User, Read).needs(Permission::ReadPreview),
     Row::new("hivesync.v1.PreviewService/RevokePreview", User, Write)
-        .needs(Permission::PublishPreview)
+        .needs(Permission::ManagePreviews)
+        .or_own(Permission::PublishPreview)
         .audited(),
     Row::new("hivesync.v1.PreviewService/ResolvePreview", User, PreviewOpen).proven().audited(),
     Row::new("hivesync.v1.PreviewService/RequestDownloads", User, PreviewOpen).proven().audited(),
@@ -179,9 +199,8 @@ pub const TABLE: &[Row] = &[
     Row::new("hivesync.v1.WorkerService/Release", Worker, Unmetered),
     Row::new("hivesync.v1.WorkerService/GetServerInfo", Worker, Unmetered),
     Row::new("grpc.health.v1.Health/Check", Everywhere, Unmetered),
-    Row::new("grpc.health.v1.Health/List", Everywhere, Unmetered),
     Row::new("grpc.health.v1.Health/Watch", Everywhere, Unmetered).stream(),
-    Row::new("grpc.reflection.v1.ServerReflection/ServerReflectionInfo", Everywhere, Unmetered).stream(),
+    Row::new("grpc.reflection.v1.ServerReflection/ServerReflectionInfo", Local, Unmetered).stream(),
 ];
 
 /// A listener of the server.
@@ -196,15 +215,15 @@ pub enum Listener {
 }
 
 impl Listener {
-    /// Whether the listener serves RPCs of `audience`.
+    /// Whether the listener serves RPCs of `audience`; `is_local` in local mode.
     #[must_use]
-    pub fn serves(self, audience: Audience) -> bool {
-        matches!(
-            (self, audience),
-            (_, Everywhere)
-                | (Self::Public, Public | User)
-                | (Self::Worker, Worker)
-                | (Self::Admin, Operator)
-        )
+    pub fn serves(self, audience: Audience, is_local: bool) -> bool {
+        match audience {
+            Everywhere => true,
+            Public | User | Person => self == Self::Public,
+            Local => self == Self::Public && is_local,
+            Worker => self == Self::Worker,
+            Operator => self == Self::Admin,
+        }
     }
 }

@@ -1,37 +1,70 @@
-//! Answers that are streams, and the end of the server.
+//! Answers that are streams, and what ends them from outside: the end of the server, or of the caller's session.
 
 use std::{
+    future::{Future, pending},
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
 };
 
 use bytes::Bytes;
-use http::Response;
+use http::{HeaderMap, Response};
 use http_body::Frame;
-use tokio_util::sync::CancellationToken;
 use tonic::{Status, body::Body};
 
-use crate::base::{clock, error::Reason, status};
+use crate::{
+    base::{
+        clock,
+        ctx::{CorrelationId, Ctx},
+        error::{Error, Reason},
+        status,
+    },
+    domain::auth::{AccessTokens, SESSIONS_ENDED},
+};
 
 /// How long a stream may take to end by itself once the server stops.
 const GRACE: Duration = Duration::from_secs(2);
+/// How often a stream looks whether its session has ended, without a wake-up.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Has the answer's stream end with `UNAVAILABLE` if it goes on for a while after `stopping`.
-pub(super) fn until(stopping: CancellationToken, response: Response<Body>) -> Response<Body> {
-    let late = async move {
-        stopping.cancelled().await;
+/// Has the answer's stream end with `SESSION_ENDED` when the session of the call is over, and with `UNAVAILABLE` if
+/// it goes on for a while after the server began to stop.
+pub(super) fn while_allowed(ctx: &Ctx, response: Response<Body>) -> Response<Body> {
+    let correlation = ctx.call.correlation.clone();
+    let over: Over = Box::pin(over(ctx.clone()));
+    response.map(|body| Body::new(WhileAllowed { body, over: Some(over), correlation }))
+}
+
+async fn over(ctx: Ctx) -> Error {
+    let stopped = async {
+        ctx.tasks.stopping().cancelled().await;
         clock::sleep(GRACE).await;
     };
-    response.map(|body| Body::new(Until { body, late: Some(Box::pin(late)) }))
+    tokio::select! {
+        () = stopped => Error::new(Reason::Unavailable),
+        () = session_ended(&ctx) => Error::new(Reason::SessionEnded),
+    }
 }
 
-struct Until {
+async fn session_ended(ctx: &Ctx) {
+    let (Ok(user), Ok(tokens)) = (ctx.user(), ctx.ports.get::<AccessTokens>()) else {
+        return pending().await;
+    };
+    let mut ended = ctx.signals.listen(SESSIONS_ENDED);
+    while !tokens.has_ended(user.session) {
+        ended.wait_at_most(LOOK_EVERY).await;
+    }
+}
+
+type Over = Pin<Box<dyn Future<Output = Error> + Send>>;
+
+struct WhileAllowed {
     body: Body,
-    late: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    over: Option<Over>,
+    correlation: CorrelationId,
 }
 
-impl http_body::Body for Until {
+impl http_body::Body for WhileAllowed {
     type Data = Bytes;
     type Error = Status;
 
@@ -39,13 +72,13 @@ impl http_body::Body for Until {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let Some(late) = &mut self.late else { return Poll::Ready(None) };
-        if late.as_mut().poll(context).is_ready() {
-            self.late = None;
-            let mut trailers = http::HeaderMap::new();
-            let unavailable = status::rule(Reason::Unavailable);
-            trailers.insert("grpc-status", (unavailable.code as i32).into());
-            return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+        let Some(over) = &mut self.over else { return Poll::Ready(None) };
+        if let Poll::Ready(error) = over.as_mut().poll(context) {
+            self.over = None;
+            status::log_call(&error, &self.correlation);
+            let mut trailers = HeaderMap::new();
+            let ended = status::from_error(&error, &self.correlation).add_header(&mut trailers);
+            return Poll::Ready(Some(ended.map(|()| Frame::trailers(trailers))));
         }
         Pin::new(&mut self.body).poll_frame(context)
     }

@@ -6,7 +6,8 @@
 //!
 //! Invariants: no token and no password is at rest; a session has one current refresh token; every sign-in,
 //! whatever becomes of it, costs one comparison of a password; the answer to a registration does not tell
-//! whether the address was known; an ended session's access tokens are refused within a second.
+//! whether the address was known; an ended session's access tokens are refused within a second;
+//! a suspended account has no session.
 
 mod access_tokens;
 pub mod device_proof;
@@ -26,7 +27,11 @@ use async_trait::async_trait;
 pub use access_tokens::AccessTokens;
 pub use event::{DeviceAdded, RefreshReused};
 pub use model::device::Device;
-pub use ops::{devices::find_device, sessions::require_live_session};
+pub use ops::{
+    devices::find_device,
+    sessions::require_live_session,
+    suspend::{reinstate, suspend},
+};
 pub use passwords::Passwords;
 pub use revocations::{TOPIC as SESSIONS_ENDED, follow_revocations};
 pub use rpc::Rpc;

@@ -19,6 +19,7 @@ use super::{
         refresh::{Refresh, refresh},
         register::{Register, register},
         sessions,
+        suspend::{reinstate, suspend},
     },
     store::sessions::ended_after,
 };
@@ -92,6 +93,46 @@ async fn a_registered_user_signs_in_and_is_known_by_the_token() {
         assert_ne!(again.session.id, tokens.session.id);
         let elsewhere = sign_in(&world, "key-2", "ada@example.com", PASSWORD).await.unwrap();
         assert_ne!(elsewhere.session.device, tokens.session.device);
+    }
+}
+
+/// The database works as long on an address that is taken as on one that is free, so that the time tells nothing.
+#[tokio::test]
+async fn a_taken_address_costs_the_same_statements() {
+    for world in World::all().await {
+        let mut costs = Vec::new();
+        for _ in 0..2 {
+            world.statements.lock().unwrap().clear();
+            sign_up(&world).await;
+            costs.push(world.statements.lock().unwrap().clone());
+        }
+        assert!(costs[0].len() >= 6, "{costs:?}");
+        assert_eq!(costs[0], costs[1]);
+        // The account is the first one's.
+        sign_in(&world, "key-1", "ada@example.com", PASSWORD).await.unwrap();
+    }
+}
+
+/// Suspending waits for a sign-in that has looked at the account, and the other way round.
+#[tokio::test]
+async fn no_sign_in_outruns_a_suspension() {
+    for world in World::all().await {
+        sign_up(&world).await;
+        let email = Email::new("ada@example.com");
+        let system = world.call(Actor::System);
+        let (signed_in, suspended) =
+            tokio::join!(sign_in(&world, "key-1", "ada@example.com", PASSWORD), suspend(&system, &email));
+        suspended.unwrap();
+        if let Ok(tokens) = signed_in {
+            assert_eq!(reason(renew(&world, "key-1", &tokens, 1).await), Reason::SessionEnded);
+            assert_eq!(reason(holder(&world, &tokens)), Reason::SessionEnded);
+        }
+        let refused = sign_in(&world, "key-1", "ada@example.com", PASSWORD).await;
+        assert_eq!(reason(refused), Reason::InvalidCredentials);
+        let stranger = world.call_by(UserId(Uuid::from_u128(7)), PlatformRole::Admin);
+        assert_eq!(reason(suspend(&stranger, &email).await), Reason::PermissionDenied);
+        reinstate(&system, &email).await.unwrap();
+        sign_in(&world, "key-1", "ada@example.com", PASSWORD).await.unwrap();
     }
 }
 

@@ -9,6 +9,7 @@ use super::{
 use crate::{
     base::{
         actor::{Actor, PlatformRole},
+        clock::Timestamp,
         ctx::Ctx,
         db::Tx,
         error::{Error, Reason, Result},
@@ -31,6 +32,22 @@ pub async fn create(ctx: &Ctx, tx: &Tx, user: &User, email: &Email) -> Result<bo
 /// If the database does not answer.
 pub async fn find(tx: &Tx, id: UserId) -> Result<Option<User>> {
     store::find(tx, id).await
+}
+
+/// The account `id`, which nobody changes until the transaction ends.
+///
+/// # Errors
+/// If the database does not answer.
+pub async fn find_held(tx: &Tx, id: UserId) -> Result<Option<User>> {
+    store::find_held(tx, id).await
+}
+
+/// Shuts the account `id` from `disabled_at` on, or opens it. Its sessions are somebody else's to end.
+///
+/// # Errors
+/// If the database does not answer.
+pub async fn set_disabled(tx: &Tx, id: UserId, disabled_at: Option<Timestamp>) -> Result<()> {
+    store::set_disabled(tx, id, disabled_at).await
 }
 
 /// The account with the address `email`.

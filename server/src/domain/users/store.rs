@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use sea_orm::{ActiveValue::Set, QuerySelect as _, entity::prelude::*, sea_query::OnConflict};
+use sea_orm::{ActiveValue::Set, DbBackend, QuerySelect as _, entity::prelude::*, sea_query::OnConflict};
 
 use super::model::{EmailIndex, Name, User};
 use crate::base::{
@@ -59,6 +59,16 @@ pub(super) async fn find(tx: &Tx, id: UserId) -> Result<Option<User>> {
     row::Entity::find_by_id(id).one(&tx.sql()).await?.map(User::try_from).transpose()
 }
 
+/// The account `id`, which stays as it is until the transaction ends.
+pub(super) async fn find_held(tx: &Tx, id: UserId) -> Result<Option<User>> {
+    let mut query = row::Entity::find_by_id(id);
+    // SQLite has one transaction that writes, so that there is nobody to wait for.
+    if tx.backend() == DbBackend::Postgres {
+        query = query.lock_shared();
+    }
+    query.one(&tx.sql()).await?.map(User::try_from).transpose()
+}
+
 /// The account with an address.
 pub(super) async fn find_by_email(tx: &Tx, index: EmailIndex) -> Result<Option<User>> {
     row::Entity::find()
@@ -86,6 +96,16 @@ pub(super) async fn rename(tx: &Tx, id: UserId, display_name: &Name) -> Result<O
 pub(super) async fn set_role(tx: &Tx, id: UserId, role: PlatformRole) -> Result<()> {
     row::Entity::update_many()
         .col_expr(row::Column::Role, Expr::value(role.as_str()))
+        .filter(row::Column::Id.eq(id))
+        .exec(&tx.sql())
+        .await?;
+    Ok(())
+}
+
+/// Writes when the account `id` was shut, or that it is open.
+pub(super) async fn set_disabled(tx: &Tx, id: UserId, disabled_at: Option<Timestamp>) -> Result<()> {
+    row::Entity::update_many()
+        .col_expr(row::Column::DisabledAt, Expr::value(disabled_at))
         .filter(row::Column::Id.eq(id))
         .exec(&tx.sql())
         .await?;

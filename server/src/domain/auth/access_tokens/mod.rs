@@ -90,6 +90,12 @@ impl AccessTokens {
         &self.revocations
     }
 
+    /// Whether `session` was ended, as far as this server knows: it learns of it within a second.
+    #[must_use]
+    pub fn has_ended(&self, session: SessionId) -> bool {
+        self.revocations.holds(session)
+    }
+
     /// Makes a token for `user`, who signed in at `signed_in_at` and whose session ends at `session_ends_at`.
     pub(super) fn mint(
         &self,
@@ -142,7 +148,7 @@ impl AccessTokens {
         if now >= verified.expires_at + LEEWAY {
             return Err(refuse("the access token has expired"));
         }
-        if self.revocations.holds(verified.user.session) {
+        if self.has_ended(verified.user.session) {
             return Err(Error::new(Reason::SessionEnded));
         }
         Ok(verified.user)

@@ -38,10 +38,11 @@ pub async fn find_device(tx: &Tx, id: DeviceId) -> Result<Option<Device>> {
 
 /// Revokes a device of the caller, and every session on it.
 pub(in crate::domain::auth) async fn revoke(ctx: &Ctx, id: DeviceId) -> Result<()> {
+    let user = ctx.user()?.id;
     let tx = ctx.begin().await?;
-    if !devices::revoke(&tx, ctx.user()?.id, id, ctx.clock.now()).await? {
+    if !devices::revoke(&tx, user, id, ctx.clock.now()).await? {
         return Err(Error::not_found());
     }
     let entry = Entry::new("auth.device_revoked").subject(id.0);
-    sessions::end(ctx, tx, Ending::OfDevice(id), entry).await
+    sessions::end(ctx, tx, user, Ending::OfDevice(id), entry).await
 }

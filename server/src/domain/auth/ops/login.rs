@@ -58,26 +58,28 @@ pub(in crate::domain::auth) async fn login(ctx: &Ctx, command: Login) -> Result<
     let (Some(account), Comparison::Same { outdated }) = (account.as_ref(), comparison) else {
         return refuse(ctx, account.as_ref(), Reason::InvalidCredentials).await;
     };
-    if !account.user.is_enabled() {
-        return refuse(ctx, Some(account), Reason::InvalidCredentials).await;
-    }
     let rehashed = if outdated { Some(passwords.hash(ctx, &command.password).await?) } else { None };
 
     let tx = ctx.begin().await?;
+    // Held, so that no session begins while the account is being suspended.
+    let Some(user) = users::find_held(&tx, account.user.id).await?.filter(User::is_enabled) else {
+        drop(tx);
+        return refuse(ctx, Some(account), Reason::InvalidCredentials).await;
+    };
     if let Some(hash) = rehashed {
-        credentials::rehash(&tx, account.user.id, &account.password_hash, hash).await?;
+        credentials::rehash(&tx, user.id, &account.password_hash, hash).await?;
     }
-    let Some((device, is_new)) = sign_in_device(ctx, &tx, account.user.id, &command, key).await? else {
+    let Some((device, is_new)) = sign_in_device(ctx, &tx, user.id, &command, key).await? else {
         drop(tx);
         return refuse(ctx, Some(account), Reason::InvalidDeviceProof).await;
     };
-    let session = begin_session(ctx, &tx, account.user.id, device).await?;
+    let session = begin_session(ctx, &tx, user.id, device).await?;
     if is_new {
-        announce_device(ctx, &tx, account.user.id, device, &command.device_name).await?;
+        announce_device(ctx, &tx, user.id, device, &command.device_name).await?;
     }
-    let entry = Entry::new("auth.login").user(account.user.id).device(device).subject(session.id.0);
+    let entry = Entry::new("auth.login").user(user.id).device(device).subject(session.id.0);
     audit::append(ctx, &tx, entry).await?;
-    let tokens = Tokens::issue(ctx, &account.user, session)?;
+    let tokens = Tokens::issue(ctx, &user, session)?;
     tx.commit().await?;
     Ok(tokens)
 }

@@ -5,6 +5,7 @@ pub(super) mod login;
 pub(super) mod refresh;
 pub(super) mod register;
 pub(super) mod sessions;
+pub(super) mod suspend;
 mod tokens;
 
 pub(super) use tokens::Tokens;

@@ -23,8 +23,8 @@ pub(in crate::domain::auth) struct Register {
     pub display_name: Name,
 }
 
-/// Creates an account with its team. Whoever registers an address that is taken gets the same answer after
-/// the same work, most of which is the hashing.
+/// Creates an account with its team. Whoever registers an address that is taken gets the same answer after the same
+/// work: the same rows are written, for an address that nobody has, and undone.
 pub(in crate::domain::auth) async fn register(ctx: &Ctx, command: Register) -> Result<()> {
     limits::charge_register(ctx).await?;
     let password_hash = ctx.ports.get::<Passwords>()?.hash(ctx, &command.password).await?;
@@ -33,14 +33,25 @@ pub(in crate::domain::auth) async fn register(ctx: &Ctx, command: Register) -> R
     let team = TeamId(ctx.entropy.uuid(now)?);
     let user =
         User::new(&ctx.field_cipher, &ctx.entropy, (id, team), &command.email, &command.display_name, now)?;
+    let unused = Email::new(&ctx.entropy.uuid(now)?.to_string());
 
     let tx = ctx.begin().await?;
-    if !users::create(ctx, &tx, &user, &command.email).await? {
-        drop(tx);
-        return audit::record(ctx, Entry::new("auth.register").outcome(Outcome::Refused)).await;
+    let is_taken = users::find_by_email(ctx, &tx, &command.email).await?.is_some();
+    tx.set_mark().await?;
+    let is_made = users::create(ctx, &tx, &user, if is_taken { &unused } else { &command.email }).await?;
+    // Not made if somebody else has taken the address this very moment.
+    if is_made {
+        credentials::insert(&tx, id, password_hash, now).await?;
+        ctx.ports.get::<dyn PersonalTeams>()?.create(ctx, &tx, team, id, &command.display_name).await?;
     }
-    credentials::insert(&tx, id, password_hash, now).await?;
-    ctx.ports.get::<dyn PersonalTeams>()?.create(ctx, &tx, team, id, &command.display_name).await?;
-    audit::append(ctx, &tx, Entry::new("auth.register").user(id).team(team)).await?;
+    let entry = Entry::new("auth.register");
+    let entry = if is_taken || !is_made {
+        tx.return_to_mark().await?;
+        entry.outcome(Outcome::Refused)
+    } else {
+        tx.forget_mark().await?;
+        entry.user(id).team(team)
+    };
+    audit::append(ctx, &tx, entry).await?;
     tx.commit().await
 }

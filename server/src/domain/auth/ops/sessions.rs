@@ -7,7 +7,7 @@ use crate::{
         ctx::Ctx,
         db::Tx,
         error::{Error, Reason, Result},
-        ids::{DeviceId, SessionId},
+        ids::{DeviceId, SessionId, UserId},
         page::{Page, PageRequest},
     },
     domain::{
@@ -35,14 +35,15 @@ pub(in crate::domain::auth) struct Listed {
 
 /// Ends the session of the call, or all of its user.
 pub(in crate::domain::auth) async fn logout(ctx: &Ctx, everywhere: bool) -> Result<()> {
-    let session = ctx.user()?.session;
+    let caller = ctx.user()?;
+    let (user, session) = (caller.id, caller.session);
     let (which, entry) = if everywhere {
         (Ending::OfUser, Entry::new("auth.logout_everywhere"))
     } else {
         (Ending::One(session), Entry::new("auth.logout"))
     };
     let tx = ctx.begin().await?;
-    end(ctx, tx, which, entry.subject(session.0)).await
+    end(ctx, tx, user, which, entry.subject(session.0)).await
 }
 
 /// Ends one session of the caller.
@@ -51,7 +52,7 @@ pub(in crate::domain::auth) async fn revoke(ctx: &Ctx, id: SessionId) -> Result<
     let tx = ctx.begin().await?;
     let session = sessions::find(&tx, id).await?.filter(|session| session.user == user);
     session.ok_or_else(Error::not_found)?;
-    end(ctx, tx, Ending::One(id), Entry::new("auth.session_revoked").subject(id.0)).await
+    end(ctx, tx, user, Ending::One(id), Entry::new("auth.session_revoked").subject(id.0)).await
 }
 
 /// The caller's live sessions, newest first.
@@ -65,10 +66,10 @@ pub(in crate::domain::auth) async fn list(ctx: &Ctx, request: PageRequest) -> Re
     Ok(Listed { device_names: devices::names(&tx, &ids).await?, sessions })
 }
 
-/// Ends sessions of the caller, records it, and refuses their access tokens from now on.
-pub(super) async fn end(ctx: &Ctx, tx: Tx, which: Ending, entry: Entry) -> Result<()> {
+/// Ends sessions of `user`, records it, and refuses their access tokens from now on.
+pub(super) async fn end(ctx: &Ctx, tx: Tx, user: UserId, which: Ending, entry: Entry) -> Result<()> {
     let now = ctx.clock.now();
-    let ended = sessions::end(&tx, ctx.user()?.id, which, now).await?;
+    let ended = sessions::end(&tx, user, which, now).await?;
     audit::append(ctx, &tx, entry).await?;
     tx.raise(revocations::TOPIC);
     tx.commit().await?;
