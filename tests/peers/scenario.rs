@@ -64,11 +64,15 @@ async fn tell(mut driver: Command) {
         }
     }
     let status = driver.wait().await.expect("the driver ends");
-    for (number, step) in (1..).zip(story["steps"].as_array().expect("steps")) {
-        let outcome =
-            outcomes.get(&number).unwrap_or_else(|| panic!("the driver ended before step {number}: {step}"));
-        assert_eq!(outcome, &step["expect"], "step {number}: {step}");
-    }
+    let expected = (1..).zip(story["steps"].as_array().expect("steps"));
+    let differences: Vec<String> = expected
+        .filter(|(number, step)| outcomes.get(number) != Some(&step["expect"]))
+        .map(|(number, step)| match outcomes.get(&number) {
+            Some(outcome) => format!("step {number}: {step}\n    {outcome}"),
+            None => format!("step {number}: {step}\n    the driver did not come to it"),
+        })
+        .collect();
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
     assert!(status.success(), "the driver ended with {status}");
 }
 

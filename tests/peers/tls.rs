@@ -26,7 +26,8 @@ async fn sign_in(url: String, root: Option<&str>) -> Result<User> {
 async fn the_whole_path_runs_over_tls_and_only_with_the_servers_own_certificate() {
     let installation = Installation::start_over_tls(Backend::Embedded).await;
     let ada: Actor = installation.user("ada").await;
-    let project = ada.project("site", &Repository::sample()).await;
+    let repository = Repository::sample();
+    let project = ada.project("site", &repository).await;
     ada.sync(project.id).await.into_result().expect("the worker speaks TLS too");
     let published = ada.publish(project.id, &[("index.html", b"<!doctype html>")]).await.unwrap();
     let opened = ada.client.previews().open(&published.token).await.unwrap();

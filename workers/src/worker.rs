@@ -92,7 +92,7 @@ impl Worker {
             data_dir: data_dir.clone(),
             tmp_dir: tmp_dir.clone(),
             url_policy: config.url_policy,
-            http: http_client().map_err(WorkerError::Http)?,
+            http: http_client(config.tls_root.as_deref())?,
             kinds: config.kinds.clone(),
             slots: config.slots,
         };
@@ -151,11 +151,16 @@ impl Worker {
     }
 }
 
-fn http_client() -> reqwest::Result<reqwest::Client> {
+/// What downloads are made with. They come from the server, if it keeps its objects itself, or from a store that
+/// anybody may run: `tls_root` is trusted beside the system's authorities.
+fn http_client(tls_root: Option<&[u8]>) -> Result<reqwest::Client, WorkerError> {
+    let root = reqwest::Certificate::from_pem_bundle(tls_root.unwrap_or_default());
     reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(DOWNLOAD_CONNECT_LIMIT)
         .read_timeout(DOWNLOAD_READ_LIMIT)
+        .tls_certs_merge(root.map_err(|_| WorkerError::TlsRoot)?)
         .no_proxy()
         .build()
+        .map_err(WorkerError::Http)
 }
