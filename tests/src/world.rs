@@ -239,28 +239,29 @@ pub async fn in_time(test: impl Future<Output = ()>) {
     tokio::time::timeout(Duration::from_secs(120), test).await.expect("the test ends in time");
 }
 
-/// Runs each test on the embedded stores and on those of a production installation.
+/// Runs each test on one back end, if that is to be had, in a module of this name.
 ///
 /// A test is a function `async fn name(world: World)` of the same module.
 #[macro_export]
-macro_rules! on_each_backend {
-    ($($test:ident),+ $(,)?) => {
-        mod embedded {
+macro_rules! on_backend {
+    ($module:ident, $backend:ident; $($test:ident),+ $(,)?) => {
+        mod $module {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $test() {
-                let world = $crate::world::World::new($crate::backend::Backend::Embedded).await;
-                $crate::world::in_time(super::$test(world)).await;
-            })+
-        }
-
-        mod production {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $test() {
-                let backend = $crate::backend::Backend::Production;
+                let backend = $crate::backend::Backend::$backend;
                 if backend.available() {
                     $crate::world::in_time(super::$test($crate::world::World::new(backend).await)).await;
                 }
             })+
         }
+    };
+}
+
+/// Runs each test on the embedded stores and on those of a production installation, as [`on_backend!`] does.
+#[macro_export]
+macro_rules! on_each_backend {
+    ($($test:ident),+ $(,)?) => {
+        $crate::on_backend!(embedded, Embedded; $($test),+);
+        $crate::on_backend!(production, Production; $($test),+);
     };
 }

@@ -12,7 +12,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 
 pub(super) const ACCESS_KEY_ID: &str = "hivesync-tests";
 pub(super) const SECRET_ACCESS_KEY: &str = "a key that protects nothing but a test";
-const NAME: &str = "hivesync";
+pub(super) const NAME: &str = "hivesync";
 
 /// One bucket and the service that holds it.
 pub(super) struct Bucket {

@@ -2,12 +2,14 @@
 
 mod bucket;
 mod database;
+mod gateway;
 mod keys;
 
 use std::{env, path::Path};
 
 use bucket::Bucket;
 use database::OwnDatabase;
+use gateway::Gateway;
 
 use crate::tool;
 
@@ -18,13 +20,18 @@ pub enum Backend {
     Embedded,
     /// PostgreSQL, Redis, and a bucket that checks S3 signatures.
     Production,
+    /// As embedded, with objects in an S3 server of other people.
+    Gateway,
 }
 
 impl Backend {
     /// Whether tests can run on it here. Without the addresses of PostgreSQL and Redis, those of the production back
-    /// end are left out, loudly; on CI that is a failure.
+    /// end are left out, loudly; on CI that is a failure. So it is with the gateway.
     #[must_use]
     pub fn available(self) -> bool {
+        if self == Self::Gateway {
+            return tool::find(GATEWAY).is_some();
+        }
         if self == Self::Embedded || (setting(POSTGRES).is_some() && setting(REDIS).is_some()) {
             return true;
         }
@@ -36,6 +43,7 @@ impl Backend {
 
 const POSTGRES: &str = "HIVESYNC_TEST_POSTGRES_URL";
 const REDIS: &str = "HIVESYNC_TEST_REDIS_URL";
+const GATEWAY: &str = "HIVESYNC_TEST_VERSITYGW";
 
 fn setting(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
@@ -46,27 +54,40 @@ pub struct Stores {
     settings: Vec<(&'static str, String)>,
     _database: Option<OwnDatabase>,
     _bucket: Option<Bucket>,
+    _gateway: Option<Gateway>,
 }
 
 impl Stores {
     /// Opens stores that no other test shares. Files go below `directory`.
     pub async fn open(backend: Backend, directory: &Path) -> Self {
-        if backend == Backend::Embedded {
-            return Self { settings: Vec::new(), _database: None, _bucket: None };
+        match backend {
+            Backend::Embedded => {
+                Self { settings: Vec::new(), _database: None, _bucket: None, _gateway: None }
+            }
+            Backend::Production => Self::production(directory).await,
+            Backend::Gateway => Self::gateway(directory).await,
         }
+    }
+
+    async fn gateway(directory: &Path) -> Self {
+        let program = tool::find(GATEWAY).expect("the back end is available");
+        let gateway = Gateway::open(&program, &directory.join("s3")).await;
+        let settings = object_settings(gateway.url()).into();
+        Self { settings, _database: None, _bucket: None, _gateway: Some(gateway) }
+    }
+
+    async fn production(directory: &Path) -> Self {
         let postgres = setting(POSTGRES).expect("the back end is available");
         let redis = setting(REDIS).expect("the back end is available");
         let database = OwnDatabase::create(&postgres).await;
         let bucket = Bucket::open(&directory.join("s3")).await;
-        let settings = vec![
+        let mut settings = vec![
             ("DATABASE_URL", database.url().to_owned()),
             ("DATABASE_CONNECTIONS_MAX", "8".to_owned()),
             ("REDIS_URL", keys::own_space(&redis).await),
-            ("OBJECT_STORE_URL", bucket.url()),
-            ("AWS_ACCESS_KEY_ID", bucket::ACCESS_KEY_ID.to_owned()),
-            ("AWS_SECRET_ACCESS_KEY", bucket::SECRET_ACCESS_KEY.to_owned()),
         ];
-        Self { settings, _database: Some(database), _bucket: Some(bucket) }
+        settings.extend(object_settings(bucket.url()));
+        Self { settings, _database: Some(database), _bucket: Some(bucket), _gateway: None }
     }
 
     /// What the server must be told to use them.
@@ -74,4 +95,12 @@ impl Stores {
     pub fn settings(&self) -> &[(&'static str, String)] {
         &self.settings
     }
+}
+
+fn object_settings(url: String) -> [(&'static str, String); 3] {
+    [
+        ("OBJECT_STORE_URL", url),
+        ("AWS_ACCESS_KEY_ID", bucket::ACCESS_KEY_ID.to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", bucket::SECRET_ACCESS_KEY.to_owned()),
+    ]
 }

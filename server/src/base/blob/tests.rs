@@ -23,6 +23,7 @@ struct World {
     http: reqwest::Client,
     /// The S3 server of the tests answers a wrong digest rightly, but only after it has stored the object.
     forgets_what_it_refuses: bool,
+    _server: Option<tokio::process::Child>,
     _dir: tempfile::TempDir,
 }
 
@@ -69,7 +70,7 @@ impl World {
         let key = Secret::new(vec![7; 32]);
         let blobs = Blobs::open(&config, dir.path(), &public_url, &key, clock.clone()).unwrap();
         serve(listener, TowerToHyperService::new(blobs.routes()));
-        Self { blobs, clock, http: http(), forgets_what_it_refuses: true, _dir: dir }
+        Self { blobs, clock, http: http(), forgets_what_it_refuses: true, _server: None, _dir: dir }
     }
 
     async fn on_s3() -> Self {
@@ -79,6 +80,33 @@ impl World {
         let mut service = s3s::service::S3ServiceBuilder::new(s3s_fs::FileSystem::new(dir.path()).unwrap());
         service.set_auth(s3s::auth::SimpleAuth::from_single("access", "a secret key"));
         serve(listener, service.build());
+        Self::in_bucket(address, dir, None)
+    }
+
+    /// On versitygw, a server of other people, where `HIVESYNC_TEST_VERSITYGW` names its program.
+    async fn on_gateway() -> Option<Self> {
+        let Some(program) = std::env::var_os("HIVESYNC_TEST_VERSITYGW") else {
+            eprintln!("!! SKIPPED: HIVESYNC_TEST_VERSITYGW is not set; use tests/run");
+            return None;
+        };
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("bundles")).unwrap();
+        let address = listen().await.1;
+        let server = tokio::process::Command::new(program)
+            .args(["--quiet", "--region", "eu-central-1", "--port", &address.to_string(), "posix"])
+            .arg(dir.path())
+            .envs([("ROOT_ACCESS_KEY", "access"), ("ROOT_SECRET_KEY", "a secret key")])
+            .stdout(std::process::Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        while tokio::net::TcpStream::connect(address).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+        Some(Self::in_bucket(address, dir, Some(server)))
+    }
+
+    fn in_bucket(address: SocketAddr, dir: tempfile::TempDir, server: Option<tokio::process::Child>) -> Self {
         let clock = Clock::system();
         let config = config::ObjectStore {
             url: format!("s3://bundles?endpoint=http://{address}&region=eu-central-1"),
@@ -88,7 +116,8 @@ impl World {
         let nowhere = Url::parse("http://unused.invalid").unwrap();
         let blobs =
             Blobs::open(&config, dir.path(), &nowhere, &Secret::new(vec![7; 32]), clock.clone()).unwrap();
-        Self { blobs, clock, http: http(), forgets_what_it_refuses: false, _dir: dir }
+        let forgets_what_it_refuses = server.is_some();
+        Self { blobs, clock, http: http(), forgets_what_it_refuses, _server: server, _dir: dir }
     }
 
     async fn send(&self, request: &Presigned, body: &'static [u8]) -> StatusCode {
@@ -206,8 +235,25 @@ async fn an_address_on_disk_ends_with_its_time() {
 }
 
 #[tokio::test]
+async fn a_gateway_keeps_the_promises_of_signed_addresses() {
+    if let Some(world) = World::on_gateway().await {
+        keeps_the_promises_of_signed_addresses(world).await;
+    }
+}
+
+#[tokio::test]
 async fn an_address_on_s3_ends_with_its_time() {
-    let world = World::on_s3().await;
+    ends_with_its_time(World::on_s3().await).await;
+}
+
+#[tokio::test]
+async fn an_address_on_a_gateway_ends_with_its_time() {
+    if let Some(world) = World::on_gateway().await {
+        ends_with_its_time(world).await;
+    }
+}
+
+async fn ends_with_its_time(world: World) {
     let Signer::Bucket(bucket) = &world.blobs.0.signer else { panic!("a bucket") };
     let digest = sha256(CONTENT);
     let earlier = world.clock.now() - TTL - Duration::from_secs(2);
@@ -217,7 +263,17 @@ async fn an_address_on_s3_ends_with_its_time() {
 
 #[tokio::test]
 async fn a_digest_on_s3_cannot_be_lied_about() {
-    let world = World::on_s3().await;
+    cannot_be_lied_about(World::on_s3().await).await;
+}
+
+#[tokio::test]
+async fn a_digest_on_a_gateway_cannot_be_lied_about() {
+    if let Some(world) = World::on_gateway().await {
+        cannot_be_lied_about(world).await;
+    }
+}
+
+async fn cannot_be_lied_about(world: World) {
     let mut upload = world.put(&key(1), CONTENT);
     let other = world.put(&key(1), b"fn main() []").headers;
     upload.headers = other;
