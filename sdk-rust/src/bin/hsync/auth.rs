@@ -1,29 +1,32 @@
 //! `hsync login`, `logout` and `whoami`.
 
-use std::io::{self, Write as _};
-
 use clap::Args;
 use hivesync::Secret;
 use serde_json::json;
 
 use crate::{
-    connection::{Connection, client, secret_store},
+    connection::Connection,
     failure::{Failure, Result},
+    key_store,
     output::Output,
+    prompt,
+    schema::{ACCOUNT, help},
+    settings::{SettingName, Settings},
+    text::{Cell, Style},
 };
 
 const NO_KEY_STORE: &str = "This machine has no usable key store, and nothing is kept without one. \
                             Set HSYNC_SEALED_FILE to keep the session in a file under a passphrase, or \
                             HSYNC_EMAIL and HSYNC_PASSWORD: every command then signs in by itself.";
+const NO_TERMINAL: &str = "There is no terminal to ask for the password at. Give it by --password-stdin.";
 
 #[derive(Args)]
-#[command(after_help = "\
-Examples:
-  hsync login ada@example.org
-  hsync login ada@example.org --register --name \"Ada Lovelace\"
-  pass show hivesync | hsync login ada@example.org --password-stdin
-
-Output with --json: {\"user_id\",\"session_id\",\"device_id\",\"persistent\"}")]
+#[command(after_help = help(
+    "  hsync login ada@example.org\n  hsync login ada@example.org --register --name \"Ada Lovelace\"\n  \
+     pass show hivesync | hsync login ada@example.org --password-stdin",
+    "ACCOUNT",
+    &[ACCOUNT],
+))]
 pub(crate) struct LoginArguments {
     /// The e-mail address of the account; asked for if it is left out
     email: Option<String>,
@@ -34,18 +37,18 @@ pub(crate) struct LoginArguments {
     #[arg(long, requires = "register")]
     name: Option<String>,
     /// Read the password from the first line of standard input
-    #[arg(long)]
+    #[arg(long, requires = "email")]
     password_stdin: bool,
 }
 
-pub(crate) async fn login(arguments: &LoginArguments, server: &str, output: Output) -> Result<()> {
-    let store = secret_store().await?;
+pub(crate) async fn login(arguments: &LoginArguments, settings: &Settings, output: Output) -> Result<()> {
+    let store = key_store::open().await?;
     let persistent = store.capabilities().persistent;
     if !persistent && !arguments.register {
         return Err(Failure::Usage(format!("There is nothing to stay signed in by. {NO_KEY_STORE}")));
     }
-    let client = client(server, store).await?;
-    let (email, password) = tokio::task::block_in_place(|| read_credentials(arguments))?;
+    let client = settings.client(store).await?;
+    let (email, password) = credentials(arguments).await?;
     if arguments.register {
         let name = arguments.name.as_deref().unwrap_or(&email);
         client.auth().register(&email, &password, name).await?;
@@ -54,40 +57,35 @@ pub(crate) async fn login(arguments: &LoginArguments, server: &str, output: Outp
     if !persistent {
         client.auth().logout(false).await?;
     }
-    output.result(&account, |account| match account.persistent {
-        true => format!("Signed in as {email}."),
-        false => format!("The account {email} works. {NO_KEY_STORE}"),
+    output.result(&account, |account, text| match account.persistent {
+        true => text.line(format!("Signed in as {email}.")),
+        false => text.line(format!("The account {email} works. {NO_KEY_STORE}")),
     })
 }
 
-/// What to sign in with: prompts go to standard error, so that the result can be piped.
-fn read_credentials(arguments: &LoginArguments) -> Result<(String, Secret)> {
+async fn credentials(arguments: &LoginArguments) -> Result<(String, Secret)> {
     let email = match &arguments.email {
         Some(email) => email.clone(),
-        None => {
-            write!(io::stderr(), "E-mail: ")?;
-            read_line()?
-        }
+        None => prompt::line("E-mail: ").await?,
     };
-    let password =
-        if arguments.password_stdin { read_line()? } else { rpassword::prompt_password("Password: ")? };
-    Ok((email, Secret::new(password)))
-}
-
-fn read_line() -> Result<String> {
-    let mut line = String::new();
-    io::stdin().read_line(&mut line)?;
-    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+    let password = match arguments.password_stdin {
+        true => Secret::new(prompt::first_line().await?),
+        false => prompt::secret("Password: ", NO_TERMINAL).await?,
+    };
+    Ok((email, password))
 }
 
 pub(crate) async fn logout(connection: &Connection, everywhere: bool, output: Output) -> Result<()> {
     connection.client().auth().logout(everywhere).await?;
-    output.result(&json!({"signed_out": true}), |_| "Signed out.".to_owned())
+    output.result(&json!({"signed_out": true}), |_, text| text.line("Signed out."))
 }
 
-pub(crate) async fn whoami(connection: &Connection, output: Output) -> Result<()> {
+pub(crate) async fn whoami(connection: &Connection, settings: &Settings, output: Output) -> Result<()> {
     let me = connection.client().users().me().await?;
-    output.result(&me, |me| {
-        format!("{} <{}>\nuser {}\nteam {}", me.display_name, me.email, me.id, me.personal_team_id)
+    output.result(&me, |me, text| {
+        text.parts([Cell::styled(Style::Strong, &me.display_name), format!(" <{}>", me.email).into()]);
+        text.line(format!("user {}", me.id));
+        text.line(format!("team {}", me.personal_team_id));
+        text.line(format!("on {}", settings.get(SettingName::Server).value.unwrap_or_default()));
     })
 }

@@ -1,71 +1,111 @@
-//! The client of one run of `hsync`.
+//! The client of one run of `hsync`, and what the run has started.
 
-use std::sync::{Arc, Mutex, PoisonError};
-#[cfg(unix)]
 use std::{
-    fs::File,
-    io::{BufRead as _, BufReader, Read as _},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use futures::TryStreamExt as _;
-use hivesync::{
-    Client, Secret,
-    keychain::{self, MemoryStore, SecretStore},
-    projects::Project,
-};
+use hivesync::{Client, Secret, jobs::JobState, keychain::MemoryStore, projects::Project, teams::Team};
 use uuid::Uuid;
 
-use crate::failure::{Failure, Result};
+use crate::{
+    failure::{Failure, Result},
+    key_store,
+    settings::Settings,
+};
 
-/// The longest first line of a file that holds a passphrase.
-#[cfg(unix)]
-const PASSPHRASE_BYTES_MAX: u64 = 4096;
+/// How long an interrupted run waits for the answer that says what it has just started.
+const SETTLE_MAX: Duration = Duration::from_secs(10);
 
-/// A client, and what is to be undone at the end.
+/// A client, and what is to be undone if its run is interrupted.
 pub(crate) struct Connection {
     client: Client,
     /// Signed in for this run only.
     one_shot: bool,
-    /// To be cancelled if the run is interrupted.
-    started_job: Mutex<Option<Uuid>>,
+    started: Mutex<Option<Started>>,
+    /// Held while it is not known what the run has started.
+    unsettled: tokio::sync::Mutex<()>,
+}
+
+/// Work of the server that this run has started, and nobody else.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Started {
+    /// A job, by its id.
+    Job(Uuid),
+    /// A preview, by its id.
+    Preview(Uuid),
 }
 
 impl Connection {
     /// Uses the session of the key store, or the credentials of the environment for this run alone.
-    pub(crate) async fn open(server: &str) -> Result<Self> {
-        let credentials = environment_credentials();
+    pub(crate) async fn open(settings: &Settings) -> Result<Self> {
+        let credentials = environment_credentials()?;
         let one_shot = credentials.is_some();
         let client = match credentials {
-            None => client(server, secret_store().await?).await?,
+            None => settings.client(key_store::open().await?).await?,
             Some((email, password)) => {
-                let client = client(server, Arc::new(MemoryStore::new())).await?;
+                let client = settings.client(Arc::new(MemoryStore::new())).await?;
                 client.auth().login(&email, &password).await?;
                 client
             }
         };
-        Ok(Self { client, one_shot, started_job: Mutex::new(None) })
+        let (started, unsettled) = (Mutex::new(None), tokio::sync::Mutex::new(()));
+        Ok(Self { client, one_shot, started, unsettled })
     }
 
     pub(crate) fn client(&self) -> &Client {
         &self.client
     }
 
-    /// Has a job cancelled if the run fails or is interrupted before [`ended`](Self::ended).
-    pub(crate) fn started(&self, job_id: Uuid) {
-        *self.job() = Some(job_id);
+    /// Makes a call that starts something. An interruption waits until its answer is known.
+    pub(crate) async fn starting<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
+        let _unsettled = self.unsettled.lock().await;
+        call.await
     }
 
-    /// The job has ended by itself.
+    /// Has this undone if the run is interrupted before [`ended`](Self::ended).
+    pub(crate) fn started(&self, started: Started) {
+        *self.lock() = Some(started);
+    }
+
+    /// What was started is not the run's any more.
     pub(crate) fn ended(&self) {
-        *self.job() = None;
+        *self.lock() = None;
     }
 
-    /// Undoes what this run must not leave behind.
-    pub(crate) async fn close(&self, failed: bool) -> Result<()> {
-        let job = self.job().take().filter(|_| failed);
-        if let Some(job_id) = job {
-            self.client.jobs().cancel(job_id).await?;
-        }
+    /// Waits, but not for ever, until it is known what the run has started.
+    pub(crate) async fn settle(&self) {
+        // What is not known by then cannot be undone.
+        let _ = tokio::time::timeout(SETTLE_MAX, self.unsettled.lock()).await;
+    }
+
+    /// Undoes what an interrupted run has started, and says what became of it.
+    pub(crate) async fn undo(&self) -> Option<String> {
+        let started = self.lock().take()?;
+        let outcome = match started {
+            Started::Job(id) => self.client.jobs().cancel(id).await.map(|job| match job.state {
+                JobState::Cancelled => "The job was cancelled.",
+                JobState::Cancelling => "The job is being cancelled.",
+                _ => "The job had ended already.",
+            }),
+            Started::Preview(id) => {
+                self.client.previews().revoke(id).await.map(|_| "The preview was revoked.")
+            }
+        };
+        Some(match (outcome, started) {
+            (Ok(said), _) => said.to_owned(),
+            (Err(error), Started::Job(id)) => {
+                format!("The job {id} could not be cancelled: {error} Try `hsync job cancel {id}`.")
+            }
+            (Err(error), Started::Preview(id)) => {
+                format!("The preview {id} could not be revoked: {error} Try `hsync preview revoke {id}`.")
+            }
+        })
+    }
+
+    /// Signs out, if the session was for this run alone.
+    pub(crate) async fn close(&self) -> Result<()> {
         if self.one_shot {
             self.client.auth().logout(false).await?;
         }
@@ -79,65 +119,60 @@ impl Connection {
             return Ok(projects.get(id).await?);
         }
         let mut found = Vec::new();
-        let teams: Vec<_> = self.client.teams().all().try_collect().await?;
+        let teams: Vec<Team> = self.client.teams().all().try_collect().await?;
         for team in teams {
             let all: Vec<Project> = projects.all(team.id).try_collect().await?;
             found.extend(all.into_iter().filter(|project| project.name == id_or_name));
         }
-        match (found.pop(), found.is_empty()) {
-            (Some(project), true) => Ok(project),
-            (Some(_), false) => {
-                Err(Failure::Usage(format!("Several projects are called {id_or_name}. Use the id.")))
-            }
-            (None, _) => {
-                Err(Failure::Usage(format!("No project is called {id_or_name}. See `hsync project list`.")))
-            }
+        only("project", id_or_name, found)
+    }
+
+    /// The team with this id or name.
+    pub(crate) async fn team(&self, id_or_name: &str) -> Result<Team> {
+        let teams = self.client.teams();
+        if let Ok(id) = Uuid::try_parse(id_or_name) {
+            return Ok(teams.get(id).await?);
+        }
+        let all: Vec<Team> = teams.all().try_collect().await?;
+        only("team", id_or_name, all.into_iter().filter(|team| team.name == id_or_name).collect())
+    }
+
+    /// The id of the team with this id or name; the user's own if none is named.
+    pub(crate) async fn team_or_own(&self, id_or_name: Option<&str>) -> Result<Uuid> {
+        match id_or_name {
+            Some(id_or_name) => Ok(self.team(id_or_name).await?.id),
+            None => Ok(self.client.users().me().await?.personal_team_id),
         }
     }
 
-    fn job(&self) -> std::sync::MutexGuard<'_, Option<Uuid>> {
-        self.started_job.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Started>> {
+        self.started.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A client of `server` that keeps its session in `store`.
-pub(crate) async fn client(server: &str, store: Arc<dyn SecretStore>) -> Result<Client> {
-    let builder = Client::builder(server)
-        .secret_store(store)
-        .device_name(format!("hsync on {}", std::env::consts::OS))
-        .user_agent(concat!("hsync/", env!("CARGO_PKG_VERSION")));
-    Ok(builder.build().await?)
-}
-
-/// Where sessions are kept between runs: in the sealed file that HSYNC_SEALED_FILE names, else in the key
-/// store of this machine.
-pub(crate) async fn secret_store() -> Result<Arc<dyn SecretStore>> {
-    #[cfg(unix)]
-    if let Some(file) = setting("HSYNC_SEALED_FILE") {
-        return Ok(Arc::new(keychain::SealedFile::new(file, passphrase()?)?));
+/// What a name means, if it means one thing.
+fn only<T>(noun: &str, name: &str, mut found: Vec<T>) -> Result<T> {
+    match (found.pop(), found.is_empty()) {
+        (Some(one), true) => Ok(one),
+        (Some(_), false) => Err(Failure::Usage(format!(
+            "There are several: {noun} {name}. Use the id, see `hsync {noun} list`."
+        ))),
+        (None, _) => Err(Failure::Usage(format!("There is no {noun} {name}. See `hsync {noun} list`."))),
     }
-    Ok(keychain::default_store().await)
-}
-
-/// The passphrase of the sealed file: the first line of the file that HSYNC_SEALED_PASSPHRASE_FILE names, else
-/// asked for on the terminal.
-#[cfg(unix)]
-fn passphrase() -> Result<Secret> {
-    let Some(file) = setting("HSYNC_SEALED_PASSPHRASE_FILE") else {
-        return Ok(Secret::new(rpassword::prompt_password("Passphrase of the sealed file: ")?));
-    };
-    let mut line = String::new();
-    BufReader::new(File::open(file)?.take(PASSPHRASE_BYTES_MAX)).read_line(&mut line)?;
-    Ok(Secret::new(line.trim_end_matches(['\r', '\n'])))
 }
 
 /// Credentials that a machine without a key store gives to each run. Not arguments: those are shown to
 /// every user of the machine.
-pub(crate) fn environment_credentials() -> Option<(String, Secret)> {
-    Some((setting("HSYNC_EMAIL")?, Secret::new(setting("HSYNC_PASSWORD")?)))
-}
-
-#[allow(clippy::disallowed_methods, reason = "this is where hsync reads its environment")]
-fn setting(name: &str) -> Option<String> {
-    std::env::var(name).ok()
+///
+/// # Errors
+///
+/// `Usage` if only one of them is set.
+#[allow(clippy::disallowed_methods, reason = "a password on the command line would be readable by everybody")]
+fn environment_credentials() -> Result<Option<(String, Secret)>> {
+    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    match (set("HSYNC_EMAIL"), set("HSYNC_PASSWORD")) {
+        (Some(email), Some(password)) => Ok(Some((email, Secret::new(password)))),
+        (None, None) => Ok(None),
+        _ => Err(Failure::Usage("Set both HSYNC_EMAIL and HSYNC_PASSWORD, or neither.".to_owned())),
+    }
 }

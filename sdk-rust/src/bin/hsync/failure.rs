@@ -1,8 +1,10 @@
-//! Why a command failed, and the exit status for it.
+//! Why a command failed, what to do next, and the exit status for it.
 
 use std::{io, process::ExitCode};
 
-use hivesync::{Error, ErrorKind};
+use hivesync::{Error, ErrorKind, ErrorReason, SignedOutReason};
+
+use crate::interrupt::Signal;
 
 pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
 
@@ -12,12 +14,20 @@ pub(crate) enum Failure {
     /// What the client says.
     #[error("{0}")]
     Client(#[from] Error),
-    /// The command line asks for what cannot be.
+    /// The command line or the configuration asks for what cannot be. Says what to do instead.
     #[error("{0}")]
     Usage(String),
-    /// Somebody pressed Ctrl-C.
-    #[error("Interrupted.")]
-    Interrupted,
+    /// Somebody pressed Ctrl-C, or the process was asked to end. With what became of the server's work.
+    #[error("Interrupted.{}", .undone.as_deref().map(|undone| format!(" {undone}")).unwrap_or_default())]
+    Interrupted {
+        /// How it was told.
+        signal: Signal,
+        /// What became of the work that this run had started on the server.
+        undone: Option<String>,
+    },
+    /// Whoever reads the output has had enough, which is no failure.
+    #[error("The reader of the output is gone.")]
+    ReaderGone,
     /// The terminal, or what stands in its place.
     #[error("Input or output failed: {0}.")]
     Io(#[from] io::Error),
@@ -34,10 +44,14 @@ impl Failure {
                 ErrorKind::Conflict => 6,
                 ErrorKind::LimitReached { .. } | ErrorKind::RateLimited { .. } => 7,
                 ErrorKind::Offline | ErrorKind::Timeout | ErrorKind::Unavailable => 8,
+                ErrorKind::Cancelled => 9,
+                ErrorKind::Storage { .. } => 10,
+                ErrorKind::UpgradeRequired => 11,
                 _ => 1,
             },
             Self::Usage(_) => 2,
-            Self::Interrupted => 130,
+            Self::Interrupted { signal, .. } => signal.exit_status(),
+            Self::ReaderGone => 0,
             Self::Io(_) => 1,
         })
     }
@@ -47,8 +61,42 @@ impl Failure {
         match self {
             Self::Client(error) => error.code(),
             Self::Usage(_) => "usage",
-            Self::Interrupted => "interrupted",
+            Self::Interrupted { .. } => "interrupted",
+            Self::ReaderGone => "reader_gone",
             Self::Io(_) => "io",
+        }
+    }
+
+    /// The server's reason, by the name that the contract gives it.
+    pub(crate) fn reason(&self) -> Option<&'static str> {
+        let reason = self.client_error()?.reason()?;
+        Some(reason.as_str_name().trim_start_matches("ERROR_REASON_"))
+    }
+
+    /// What to type next, where the failure itself does not say it.
+    pub(crate) fn advice(&self) -> Option<&'static str> {
+        let error = self.client_error()?;
+        match (error.kind(), error.reason()) {
+            (_, Some(ErrorReason::RepositoryNotReady)) => Some(
+                "Run `hsync repo sync PROJECT`; without a repository, `hsync repo link PROJECT URL` first.",
+            ),
+            (_, Some(ErrorReason::InvalidPreviewToken)) => {
+                Some("Run `hsync preview publish` again, or ask whoever did to.")
+            }
+            (ErrorKind::SignedOut { reason: SignedOutReason::NotSignedIn }, _) => {
+                Some("Run `hsync login`; where there is no key store, set HSYNC_EMAIL and HSYNC_PASSWORD.")
+            }
+            (ErrorKind::SignedOut { .. }, _) => Some("Run `hsync login`."),
+            (ErrorKind::Offline, _) => {
+                Some("Run `hsync config list` to see which server is meant, and where that is set.")
+            }
+            (ErrorKind::Internal { .. }, _) => {
+                Some("Send the number to whoever runs the server: they find the call by it.")
+            }
+            (ErrorKind::Unavailable | ErrorKind::Timeout, _) if error.correlation_id().is_some() => {
+                Some("If it stays so, send the correlation ID to whoever runs the server.")
+            }
+            _ => None,
         }
     }
 

@@ -8,14 +8,20 @@ use hivesync::{
 };
 use serde_json::{Value, json};
 
-use crate::{connection::Connection, failure::Result, output::Output};
+use crate::{
+    connection::Connection,
+    failure::Result,
+    output::Output,
+    schema::{NOTIFICATION, help},
+    text::{Cell, Style, Text},
+};
 
 #[derive(Args)]
-#[command(after_help = "\
-With --json: {\"notifications\":[…],\"unread_count\"}; with --follow a line each:
-  {\"event\":\"connected\"}, {\"event\":\"reconnected\"}, {\"event\":\"gap\",\"first\",\"last\"}
-  {\"event\":\"notification\",\"notification\":{\"id\",\"sequence\",\"kind\",\"text\",\"team_id\",\"project_id\",
-   \"subject_id\",\"read\",\"created_at\"}}")]
+#[command(after_help = help(
+    "  hsync notifications\n  hsync notifications --follow --json | jq .",
+    "{\"notifications\": [NOTIFICATION], \"unread_count\": number}",
+    &[NOTIFICATION, EVENT],
+) + "\n  (with --follow, an EVENT on each line)")]
 pub(crate) struct NotificationArguments {
     /// Show what comes from now on, until Ctrl-C
     #[arg(long, short)]
@@ -28,6 +34,13 @@ pub(crate) struct NotificationArguments {
     unread: bool,
 }
 
+const EVENT: crate::schema::Shape = (
+    "EVENT",
+    "{\"event\": \"connected\"|\"reconnected\"|\"unknown\"}\n    \
+     | {\"event\": \"gap\", \"first\": number, \"last\": number}\n    \
+     | {\"event\": \"notification\", \"notification\": NOTIFICATION}",
+);
+
 pub(crate) async fn run(
     arguments: NotificationArguments,
     connection: &Connection,
@@ -38,13 +51,13 @@ pub(crate) async fn run(
     }
     let listed = connection.client().notifications().list(arguments.unread, PageRequest::first()).await?;
     let result = json!({"notifications": &listed.page.items, "unread_count": listed.unread_count});
-    output.result(&result, |_| listed.page.items.iter().map(line).collect::<Vec<_>>().join("\n"))
+    output.result(&result, |_, text| text.table(&listed.page.items.iter().map(row).collect::<Vec<_>>()))
 }
 
 async fn follow(after: Option<u64>, connection: &Connection, output: Output) -> Result<()> {
     let mut events = connection.client().notifications().follow(after.map_or(StartAt::Now, StartAt::After));
     while let Some(event) = events.try_next().await? {
-        output.result(&document(&event), |_| text(&event))?;
+        output.result(&document(&event), |_, text| show(&event, text))?;
     }
     Ok(())
 }
@@ -61,17 +74,19 @@ fn document(event: &NotificationEvent) -> Value {
     }
 }
 
-fn text(event: &NotificationEvent) -> String {
+fn show(event: &NotificationEvent, text: &mut Text) {
     match event {
-        NotificationEvent::Connected => "Waiting for notifications.".to_owned(),
-        NotificationEvent::Reconnected => "Connected again.".to_owned(),
-        NotificationEvent::Gap { first, last } => format!("Notifications {first} to {last} are gone."),
-        NotificationEvent::Notification(notification) => line(notification),
-        _ => String::new(),
+        NotificationEvent::Connected => text.line(Cell::styled(Style::Faint, "Waiting for notifications.")),
+        NotificationEvent::Reconnected => text.line(Cell::styled(Style::Faint, "Connected again.")),
+        NotificationEvent::Gap { first, last } => {
+            text.line(Cell::styled(Style::Notice, format!("Notifications {first} to {last} are gone.")));
+        }
+        NotificationEvent::Notification(notification) => text.table(&[row(notification)]),
+        _ => {}
     }
 }
 
-fn line(notification: &Notification) -> String {
-    let mark = if notification.read { ' ' } else { '*' };
-    format!("{mark} {:>4}  {}", notification.sequence, notification.text)
+fn row(notification: &Notification) -> [Cell; 3] {
+    let (mark, style) = if notification.read { (" ", Style::Faint) } else { ("*", Style::Strong) };
+    [mark.into(), format!("{:>4}", notification.sequence).into(), Cell::styled(style, &notification.text)]
 }

@@ -6,7 +6,10 @@ use hivesync::terminal::Progress;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::failure::{Failure, Result};
+use crate::{
+    failure::{Failure, Result},
+    text::{Cell, Style, Text, neutral_json},
+};
 
 /// Where results go.
 #[derive(Clone, Copy)]
@@ -29,46 +32,59 @@ impl Output {
         !self.json && io::stdout().is_terminal()
     }
 
-    /// Prints a result: as one JSON document, or as `text` shows it.
-    pub(crate) fn result<T: Serialize>(self, result: &T, text: impl FnOnce(&T) -> String) -> Result<()> {
-        let mut shown =
-            if self.json { serde_json::to_string(result).map_err(io::Error::from)? } else { text(result) };
-        if !shown.is_empty() && !shown.ends_with('\n') {
-            shown.push('\n');
-        }
+    /// Prints a result: as one JSON document on a line, or as `show` writes it.
+    pub(crate) fn result<T: Serialize>(self, result: &T, show: impl FnOnce(&T, &mut Text)) -> Result<()> {
+        let shown = if self.json {
+            let document = serde_json::to_string(result).map_err(io::Error::from)?;
+            neutral_json(&document) + "\n"
+        } else {
+            let mut text = Text::new(is_coloured(self.is_terminal()));
+            show(result, &mut text);
+            text.into_string()
+        };
         self.bytes(shown.as_bytes())
     }
 
-    /// Prints bytes as they are. A reader that has had enough is no failure.
+    /// Prints bytes as they are.
+    ///
+    /// # Errors
+    ///
+    /// `ReaderGone` if the reader has had enough.
     pub(crate) fn bytes(self, bytes: &[u8]) -> Result<()> {
         let mut stdout = io::stdout().lock();
         match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
-            _ => Ok(()),
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Failure::ReaderGone),
+            Err(error) => Err(error.into()),
         }
     }
 
-    /// Says on standard error why a command failed.
+    /// Says on standard error why a command failed, and what to do next.
     pub(crate) fn failure(self, failure: &Failure) {
-        let client = failure.client_error();
-        let reason = client.and_then(|error| error.reason());
-        let reason = reason.map(|reason| reason.as_str_name().trim_start_matches("ERROR_REASON_"));
-        let correlation_id = client.and_then(|error| error.correlation_id());
+        let reason = failure.reason();
+        let correlation_id = failure.client_error().and_then(|error| error.correlation_id());
         let shown = if self.json {
-            json!({"error": {
+            let document = json!({"error": {
                 "code": failure.code(),
                 "reason": reason,
                 "message": failure.to_string(),
+                "next": failure.advice(),
                 "correlation_id": correlation_id,
-            }})
-            .to_string()
+            }});
+            neutral_json(&document.to_string()) + "\n"
         } else {
-            let (red, plain) = if io::stderr().is_terminal() { ("\x1b[31m", "\x1b[0m") } else { ("", "") };
-            let id = correlation_id.map(|id| format!("\n(correlation ID {id})")).unwrap_or_default();
-            format!("{red}error:{plain} {failure}{id}")
+            let mut text = Text::new(is_coloured(io::stderr().is_terminal()));
+            text.parts([Cell::styled(Style::Bad, "error:"), Cell::from(format!(" {failure}"))]);
+            if let Some(advice) = failure.advice() {
+                text.parts([Cell::styled(Style::Notice, "next:"), Cell::from(format!("  {advice}"))]);
+            }
+            if let Some(id) = correlation_id {
+                text.line(Cell::styled(Style::Faint, format!("(correlation ID {id})")));
+            }
+            text.into_string()
         };
         // There is nowhere left to say that standard error is gone.
-        let _ = writeln!(io::stderr(), "{shown}");
+        let _ = io::stderr().write_all(shown.as_bytes());
     }
 
     /// A progress bar, unless programs read the output.
@@ -77,14 +93,10 @@ impl Output {
     }
 }
 
-/// Rows as columns of equal width.
-pub(crate) fn table<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> String {
-    let width =
-        |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
-    let widths: Vec<usize> = (0..COLUMNS).map(|column| width(column).unwrap_or_default()).collect();
-    let line = |row: &[String; COLUMNS]| {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-    };
-    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+/// Whether colours are wanted on a terminal (<https://no-color.org>).
+#[allow(clippy::disallowed_methods, reason = "the environment alone says what a person's terminal shows")]
+fn is_coloured(is_terminal: bool) -> bool {
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let dumb = std::env::var_os("TERM").is_some_and(|value| value == "dumb");
+    is_terminal && !no_color && !dumb
 }

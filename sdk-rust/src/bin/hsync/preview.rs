@@ -1,64 +1,112 @@
 //! `hsync preview`.
 
 use std::{
-    io::{self, Read as _},
+    io::{self, IsTerminal as _},
     path::PathBuf,
 };
 
-use clap::{Subcommand, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
+use futures::{StreamExt as _, TryStreamExt as _};
 use hivesync::{
     auth::Platform,
-    previews::{DirectorySource, PreviewToken, PublishOptions, Published},
+    previews::{
+        DirectorySource, Preview, PreviewState, PreviewToken, PublishOptions, PublishProgress, Published,
+    },
     terminal,
 };
 use serde_json::json;
 use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
 
-use crate::{connection::Connection, failure::Result, output::Output};
+use crate::{
+    connection::{Connection, Started},
+    failure::Result,
+    job::word,
+    output::Output,
+    prompt,
+    schema::{PREVIEW, help},
+    text::{Cell, Style, Text, moment},
+};
 
-/// As in the contract.
-const TOKEN_BYTES_MAX: u64 = 1024;
+const NO_TERMINAL: &str = "There is no terminal to ask for the token at.";
 
 #[derive(Subcommand)]
 pub(crate) enum PreviewCommand {
     /// Publish the files of a directory and show the token that opens them
     ///
     /// Symbolic links, .git, node_modules, .env files, private keys and what .gitignore, .ignore and
-    /// .hivesyncignore exclude stay out. With --json: {"preview","token","expires_at",
-    /// "stats":{"files","bytes","new_files","uploaded_bytes","left_out"}}
-    Publish {
-        /// The project's id or name
-        project: String,
-        /// The directory
-        #[arg(default_value = ".")]
-        directory: PathBuf,
-        /// What the bundle is for
-        #[arg(long, value_enum, default_value_t = Target::Ios)]
-        platform: Target,
-        /// The only device to open it; by default every device of yours
-        #[arg(long)]
-        device: Option<Uuid>,
-        /// The file to start with; by default index.html or what comes closest
-        #[arg(long)]
-        entry_point: Option<String>,
-        /// The version of the runtime that it needs
-        #[arg(long, default_value = "")]
-        runtime_version: String,
-        /// Seconds it can be opened, 600 to 1800; 0 leaves it to the server
-        #[arg(long, default_value_t = 0)]
-        lifetime_secs: u32,
-    },
+    /// .hivesyncignore exclude stay out. On a terminal the token is shown as a QR code, too. Ctrl-C revokes
+    /// what is not published yet.
+    #[command(after_help = help(
+        "  hsync preview publish site ./dist\n  \
+         hsync preview publish site ./dist --platform android --lifetime-secs 600",
+        "{\"preview\": PREVIEW, \"token\": text, \"expires_at\": time, \"stats\": {\"files\": number,\n    \
+         \"bytes\": number, \"new_files\": number, \"uploaded_bytes\": number, \"left_out\": number}}",
+        &[PREVIEW],
+    ))]
+    Publish(PublishArguments),
     /// Open a preview on this device: fetch and verify its files into a new directory
     ///
-    /// With --json: {"directory","entry_point","expires_at","files":[{"path","size","sha256"}],
-    /// "stats":{"files","bytes","downloaded_bytes"}}
+    /// The token is asked for, or read from the first line of standard input: on the command line, other
+    /// users of the machine would see it.
+    #[command(after_help = help(
+        "  hsync preview open ./received\n  hsync preview open ./received < token.txt",
+        "{\"directory\": text, \"entry_point\": text, \"expires_at\": time,\n    \
+         \"files\": [{\"path\": text, \"size\": number, \"sha256\": text}],\n    \
+         \"stats\": {\"files\": number, \"bytes\": number, \"downloaded_bytes\": number}}",
+        &[],
+    ))]
     Open {
-        /// The token; - reads it from standard input, where other users of the machine do not see it
-        token: String,
         /// The directory to make
         directory: PathBuf,
     },
+    /// List the previews of a project, newest first
+    #[command(after_help = help(
+        "  hsync preview list site\n  hsync preview list site --limit 5 --json",
+        "{\"previews\": [PREVIEW]}",
+        &[PREVIEW],
+    ))]
+    List {
+        /// The project's id or name
+        project: String,
+        /// How many at most
+        #[arg(long, short = 'n', default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        limit: u32,
+    },
+    /// End a preview at once
+    #[command(after_help = help(
+        "  hsync preview revoke 0192f0c4-5e1a-7b2c-9d3e-4f5061728394",
+        "PREVIEW",
+        &[PREVIEW],
+    ))]
+    Revoke {
+        /// The preview's id
+        preview: Uuid,
+    },
+}
+
+#[derive(Args)]
+pub(crate) struct PublishArguments {
+    /// The project's id or name
+    project: String,
+    /// The directory
+    #[arg(default_value = ".")]
+    directory: PathBuf,
+    /// What the bundle is for
+    #[arg(long, value_enum, default_value_t = Target::Ios)]
+    platform: Target,
+    /// The only device to open it; by default every device of yours
+    #[arg(long)]
+    device: Option<Uuid>,
+    /// The file to start with; by default index.html or what comes closest
+    #[arg(long)]
+    entry_point: Option<String>,
+    /// The version of the runtime that it needs
+    #[arg(long, default_value = "")]
+    runtime_version: String,
+    /// Seconds it can be opened, 600 to 1800; 0 leaves it to the server
+    #[arg(long, default_value_t = 0)]
+    lifetime_secs: u32,
 }
 
 /// What a bundle can be for.
@@ -82,41 +130,44 @@ impl From<Target> for Platform {
 }
 
 pub(crate) async fn run(command: PreviewCommand, connection: &Connection, output: Output) -> Result<()> {
+    let previews = connection.client().previews();
     match command {
-        PreviewCommand::Publish {
-            project,
-            directory,
-            platform,
-            device,
-            entry_point,
-            runtime_version,
-            lifetime_secs,
-        } => {
-            let options = PublishOptions {
-                platform: platform.into(),
-                device_id: device,
-                entry_point,
-                runtime_version,
-                lifetime_secs,
-            };
-            publish(&project, directory, &options, connection, output).await
+        PreviewCommand::Publish(arguments) => publish(arguments, connection, output).await,
+        PreviewCommand::Open { directory } => open(directory, connection, output).await,
+        PreviewCommand::List { project, limit } => {
+            let project = connection.project(&project).await?;
+            let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+            let listed: Vec<Preview> = previews.all(project.id).take(limit).try_collect().await?;
+            output.result(&json!({"previews": &listed}), |_, text| {
+                text.table(&listed.iter().map(row).collect::<Vec<_>>());
+            })
         }
-        PreviewCommand::Open { token, directory } => open(&token, directory, connection, output).await,
+        PreviewCommand::Revoke { preview } => {
+            output.result(&previews.revoke(preview).await?, |_, text| text.line("Revoked."))
+        }
     }
 }
 
-async fn publish(
-    project: &str,
-    directory: PathBuf,
-    options: &PublishOptions,
-    connection: &Connection,
-    output: Output,
-) -> Result<()> {
-    let project = connection.project(project).await?;
-    let source = DirectorySource::new(directory);
+async fn publish(arguments: PublishArguments, connection: &Connection, output: Output) -> Result<()> {
+    let project = connection.project(&arguments.project).await?;
+    let source = DirectorySource::new(arguments.directory);
+    let options = PublishOptions {
+        platform: arguments.platform.into(),
+        device_id: arguments.device,
+        entry_point: arguments.entry_point,
+        runtime_version: arguments.runtime_version,
+        lifetime_secs: arguments.lifetime_secs,
+    };
     let progress = output.progress("starts");
     let previews = connection.client().previews();
-    let published = previews.publish(project.id, &source, options, &|step| progress.publish(step)).await?;
+    let note = |step: &PublishProgress| {
+        if let Some(id) = step.preview_id {
+            connection.started(Started::Preview(id));
+        }
+        progress.publish(step);
+    };
+    let published = previews.publish(project.id, &source, &options, &note).await?;
+    connection.ended();
     drop(progress);
     let result = json!({
         "preview": published.preview,
@@ -124,31 +175,29 @@ async fn publish(
         "expires_at": published.expires_at.format(&Rfc3339).ok(),
         "stats": published.stats,
     });
-    output.result(&result, |_| describe(&published, output.is_terminal()))
+    output.result(&result, |_, text| describe(&published, output.is_terminal(), text))
 }
 
-fn describe(published: &Published, with_code: bool) -> String {
-    let stats = &published.stats;
-    let token = published.token.expose();
-    let code = if with_code { terminal::qr_code(token) } else { None };
+fn describe(published: &Published, with_code: bool, text: &mut Text) {
+    let (stats, token) = (&published.stats, published.token.expose());
+    text.line(format!(
+        "Published {} files, {} bytes; {} new, {} bytes uploaded, {} left out.",
+        stats.files, stats.bytes, stats.new_files, stats.uploaded_bytes, stats.left_out,
+    ));
+    if let Some(code) = with_code.then(|| terminal::qr_code(token)).flatten() {
+        text.block("", &code);
+    }
     let minutes = (published.expires_at - published.preview.created_at).whole_minutes();
-    format!(
-        "Published {} files, {} bytes; {} new, {} bytes uploaded, {} left out.\n{}Token, good for {minutes} minutes:\n{token}",
-        stats.files,
-        stats.bytes,
-        stats.new_files,
-        stats.uploaded_bytes,
-        stats.left_out,
-        code.map(|code| format!("{code}\n")).unwrap_or_default(),
-    )
+    text.line(format!("Token, good for {minutes} minutes:"));
+    text.line(token);
 }
 
-async fn open(token: &str, directory: PathBuf, connection: &Connection, output: Output) -> Result<()> {
-    let token = match token {
-        "-" => tokio::task::block_in_place(|| io::read_to_string(io::stdin().take(TOKEN_BYTES_MAX)))?,
-        token => token.to_owned(),
+async fn open(directory: PathBuf, connection: &Connection, output: Output) -> Result<()> {
+    let token = match io::stdin().is_terminal() {
+        true => PreviewToken::new(prompt::secret("Token: ", NO_TERMINAL).await?.expose()),
+        false => PreviewToken::new(&prompt::first_line().await?),
     };
-    let preview = connection.client().previews().open(&PreviewToken::new(&token)).await?;
+    let preview = connection.client().previews().open(&token).await?;
     let progress = output.progress("starts");
     let stats = preview.save_to(&directory, &|step| progress.open(step)).await?;
     drop(progress);
@@ -159,13 +208,27 @@ async fn open(token: &str, directory: PathBuf, connection: &Connection, output: 
         "files": preview.files(),
         "stats": stats,
     });
-    output.result(&result, |_| {
+    output.result(&result, |_, text| {
         let start = directory.join(preview.entry_point());
-        format!(
-            "Fetched and verified {} files, {} bytes. Start with {}.",
-            stats.files,
-            stats.bytes,
+        let (files, bytes) = (stats.files, stats.bytes);
+        text.line(format!(
+            "Fetched and verified {files} files, {bytes} bytes. Start with {}.",
             start.display()
-        )
+        ));
     })
+}
+
+fn row(preview: &Preview) -> [Cell; 4] {
+    let style = match preview.state {
+        PreviewState::Ready => Style::Good,
+        PreviewState::Failed => Style::Bad,
+        PreviewState::Uploading | PreviewState::Verifying => Style::Notice,
+        _ => Style::Faint,
+    };
+    [
+        preview.id.into(),
+        Cell::styled(style, word(&preview.state)),
+        format!("{} files, {} bytes", preview.file_count, preview.total_bytes).into(),
+        format!("until {}", moment(preview.expires_at)).into(),
+    ]
 }

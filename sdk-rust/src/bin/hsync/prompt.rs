@@ -1,0 +1,91 @@
+//! Questions to a person. They go to standard error, so that the result can be piped.
+
+#![allow(
+    clippy::disallowed_methods,
+    reason = "reading from a terminal blocks, for as long as its user thinks"
+)]
+
+use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
+
+use hivesync::Secret;
+use tokio::task::spawn_blocking;
+
+use crate::failure::{Failure, Result};
+
+/// The longest line that is read, in bytes.
+const LINE_BYTES_MAX: u64 = 4096;
+
+/// Asks for one line.
+pub(crate) async fn line(question: &str) -> Result<String> {
+    write!(io::stderr(), "{question}")?;
+    first_line().await
+}
+
+/// The first line of standard input, without its end.
+pub(crate) async fn first_line() -> Result<String> {
+    let read = spawn_blocking(|| {
+        let mut line = String::new();
+        io::stdin().lock().take(LINE_BYTES_MAX).read_line(&mut line).map(|_| line)
+    });
+    let line = read.await.map_err(io::Error::other)??;
+    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+/// Asks for a secret, and shows nothing of what is typed.
+///
+/// # Errors
+///
+/// `Usage` with `otherwise`, which says how to give the secret without a terminal, if there is none.
+pub(crate) async fn secret(question: &'static str, otherwise: &str) -> Result<Secret> {
+    if !io::stdin().is_terminal() {
+        return Err(Failure::Usage(otherwise.to_owned()));
+    }
+    #[cfg(unix)]
+    let mut echo = Echo::remember();
+    let answer = spawn_blocking(move || rpassword::prompt_password(question)).await;
+    #[cfg(unix)]
+    echo.leave_alone();
+    Ok(Secret::new(answer.map_err(io::Error::other)??))
+}
+
+/// Asks whether to do what cannot be undone: the answer must be `name`.
+///
+/// # Errors
+///
+/// `Usage` if it is not, or if there is no terminal to ask at.
+pub(crate) async fn confirmation(question: &str, name: &str) -> Result<()> {
+    if !io::stdin().is_terminal() {
+        return Err(Failure::Usage("There is no terminal to ask at. Say --yes if you mean it.".to_owned()));
+    }
+    if line(question).await? == name {
+        return Ok(());
+    }
+    Err(Failure::Usage("That is not its name. Nothing was changed.".to_owned()))
+}
+
+/// How the terminal treats what is typed. It is set back if its user interrupts a question for a secret.
+#[cfg(unix)]
+struct Echo(Option<rustix::termios::Termios>);
+
+#[cfg(unix)]
+impl Echo {
+    fn remember() -> Self {
+        Self(rustix::termios::tcgetattr(io::stdin()).ok())
+    }
+
+    /// The question was answered, and whoever asked it has set the terminal back.
+    fn leave_alone(&mut self) {
+        self.0 = None;
+    }
+}
+
+#[cfg(unix)]
+impl Drop for Echo {
+    fn drop(&mut self) {
+        if let Some(before) = &self.0 {
+            // What can be done at an interruption is done; the line of the question ends, too.
+            let _ = rustix::termios::tcsetattr(io::stdin(), rustix::termios::OptionalActions::Now, before);
+            let _ = writeln!(io::stderr());
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! `hsync` as a person and a script meet it: the real binary, against a real server, on a real pseudo-terminal or
+//! in a pipe.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::print_stderr, reason = "a test says what it skips")]
+#![allow(clippy::disallowed_methods, reason = "a test has its own time, processes and environment")]
+#![allow(clippy::large_futures, reason = "a test is one future, and has a thread for itself")]
+
+mod completions;
+mod documents;
+mod failures;
+mod hostile;
+mod interruption;
+mod pipe;
+mod program;
+mod session;
+mod settings;
+mod shape;
+mod terminal;
+mod terminal_output;

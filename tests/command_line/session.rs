@@ -1,0 +1,147 @@
+//! Signing in and out.
+
+use hivesync::page::PageRequest;
+use hivesync_tests::{
+    backend::Backend,
+    binary,
+    caller::PASSWORD,
+    world::{World, in_time},
+};
+
+use crate::{
+    program::{Finished, Program},
+    terminal::{CTRL_C, Terminal},
+};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_password_is_asked_for_and_never_shown() {
+    in_time(async {
+        let world = World::without_worker(Backend::Embedded, &[]).await;
+        let program = Program::for_server(&world);
+        let mut terminal = program.on_terminal(&["login", "--register", "--name", "Ada"]);
+        terminal.expect("E-mail: ");
+        terminal.type_in("ada@example.com\r");
+        terminal.expect_secret("Password: ").await;
+        terminal.type_in(&format!("{PASSWORD}\r"));
+        let (shown, status) = terminal.end();
+        assert_eq!(status, 0, "{shown}");
+        assert!(shown.contains("The account ada@example.com works."), "{shown}");
+        assert!(shown.contains("ada@example.com\r\n") && !shown.contains(&PASSWORD[..8]), "{shown}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_interrupted_question_leaves_the_terminal_as_it_was() {
+    in_time(async {
+        let world = World::without_worker(Backend::Embedded, &[]).await;
+        let program = Program::for_server(&world);
+        let mut terminal = program.on_terminal(&["login", "ada@example.com", "--register"]);
+        terminal.expect_secret("Password: ").await;
+        terminal.type_in("half a pass");
+        terminal.type_in(CTRL_C);
+        terminal.expect("Interrupted.");
+        assert!(terminal.echoes());
+        let (shown, status) = terminal.end();
+        assert_eq!(status, 130, "{shown}");
+        assert!(!shown.contains("half"), "{shown}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_password_can_come_from_a_pipe() {
+    in_time(async {
+        let world = World::without_worker(Backend::Embedded, &[]).await;
+        let program = Program::for_server(&world);
+        let login = ["login", "ada@example.com", "--register"];
+        let refused = program.run(&login);
+        assert_eq!(refused.status, 2, "{refused:?}");
+        assert!(refused.stderr.contains("--password-stdin"), "{refused:?}");
+        let input = format!("{PASSWORD}\n");
+        let login = [&login[..], &["--password-stdin", "--json"]].concat();
+        let finished = program.run_with(&login, input.as_bytes());
+        assert_eq!(finished.status, 0, "{finished:?}");
+        assert!(finished.stdout.contains("\"persistent\":false"), "{finished:?}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_kept_without_a_key_store() {
+    in_time(async {
+        let world = World::without_worker(Backend::Embedded, &[]).await;
+        let ada = world.user("ada").await;
+        let refused = Program::for_server(&world).run(&["login", &ada.email]);
+        assert_eq!(refused.status, 2, "{refused:?}");
+        assert!(refused.stderr.contains("HSYNC_EMAIL and HSYNC_PASSWORD"), "{refused:?}");
+
+        let program = Program::of(&world, &ada);
+        assert_eq!(program.json(&["whoami"])["email"], ada.email.as_str());
+        let sessions = ada.client.auth().sessions(PageRequest::first()).await.unwrap().items;
+        assert_eq!(sessions.len(), 1, "a run by the environment signs out at its end: {sessions:?}");
+        let left: Vec<_> = std::fs::read_dir(program.home()).unwrap().collect();
+        assert!(left.is_empty(), "{left:?}");
+    })
+    .await;
+}
+
+/// On the key store of a desktop, in one go: the key store lives as long as its bus.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_store_keeps_the_session_between_runs() {
+    if !(is_installed("gnome-keyring-daemon") && is_installed("dbus-run-session")) {
+        assert!(std::env::var_os("CI").is_none(), "gnome-keyring and dbus are needed on CI");
+        eprintln!("!! SKIPPED: a session in the key store: gnome-keyring or dbus is not installed");
+        return;
+    }
+    in_time(async {
+        let world = World::without_worker(Backend::Embedded, &[]).await;
+        let ada = world.user("ada").await;
+        let script = "
+            printf keys | gnome-keyring-daemon --unlock --components=secrets >/dev/null 2>&1
+            printf '%s\\n' \"$PASSWORD\" | \"$HSYNC\" login \"$1\" --password-stdin &&
+            \"$HSYNC\" whoami --json && \"$HSYNC\" logout &&
+            ! \"$HSYNC\" whoami";
+        let mut program = Program::for_server(&world);
+        let binary = binary::path("hsync").display().to_string();
+        program.set("HSYNC", &binary).set("PASSWORD", PASSWORD).unset("DBUS_SESSION_BUS_ADDRESS");
+        let mut command = program.command("dbus-run-session");
+        command.args(["--", "sh", "-c", script, "sh", &ada.email]);
+        let output = tokio::task::block_in_place(|| command.output()).expect("it runs");
+        let finished = Finished::from(output);
+        assert_eq!(finished.status, 0, "{finished:?}");
+        assert!(finished.stdout.contains("Signed in as ada@example.com."), "{finished:?}");
+        assert!(finished.stdout.contains(&ada.me.id.to_string()), "{finished:?}");
+        assert!(finished.stderr.contains("Run `hsync login`"), "{finished:?}");
+    })
+    .await;
+}
+
+fn is_installed(name: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|directory| directory.join(name).is_file())
+}
+
+/// A person may be asked before what cannot be undone; a script says so beforehand.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deletion_is_confirmed_by_the_name() {
+    in_time(async {
+        let world = World::without_worker(Backend::Embedded, &[]).await;
+        let ada = world.user("ada").await;
+        let program = Program::of(&world, &ada);
+        program.succeed(&["project", "create", "site"]);
+        let ask = |answer: &str| {
+            let mut terminal: Terminal = program.on_terminal(&["project", "delete", "site"]);
+            terminal.expect("Type its name: ");
+            terminal.type_in(answer);
+            terminal.end()
+        };
+        assert_eq!(ask("no\r").1, 2);
+        assert_eq!(program.run(&["project", "delete", "site"]).status, 2);
+        assert!(program.succeed(&["project", "list"]).contains("site"));
+        let (shown, status) = ask("site\r");
+        assert_eq!(status, 0, "{shown}");
+        assert_eq!(program.succeed(&["project", "list"]), "");
+    })
+    .await;
+}
