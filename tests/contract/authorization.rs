@@ -33,7 +33,8 @@ const LAST: &str = "hivesync.v1.AuthService/Logout";
 /// The outcomes of one RPC, by who calls.
 type Outcomes = BTreeMap<&'static str, &'static str>;
 
-fn row(route: &str) -> &'static Row {
+/// The policy of an RPC.
+pub(crate) fn row(route: &str) -> &'static Row {
     TABLE.iter().find(|row| row.route == route).unwrap_or_else(|| panic!("{route} has no row"))
 }
 

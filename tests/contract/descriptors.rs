@@ -48,6 +48,11 @@ pub(crate) fn request(route: &str, bytes: &[u8]) -> DynamicMessage {
     DynamicMessage::decode(method(route).input(), bytes).expect("its request")
 }
 
+/// The answer of `route` that these bytes are.
+pub(crate) fn answer(route: &str, bytes: &[u8]) -> DynamicMessage {
+    DynamicMessage::decode(method(route).output(), bytes).expect("its answer")
+}
+
 /// Our RPCs, with whether they may be repeated.
 pub(crate) fn levels() -> Vec<(String, IdempotencyLevel)> {
     let mut levels = Vec::new();

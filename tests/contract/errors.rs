@@ -7,8 +7,11 @@ use hivesync_server::base::status;
 
 use crate::{descriptors, golden};
 
+/// Reasons that refuse no call: they say why a job failed, in `Job.failure`.
+pub(crate) const OF_JOBS_ONLY: [ErrorReason; 1] = [ErrorReason::RepositoryUnreachable];
+
 /// Every reason of the contract but the one that stands for none.
-fn reasons() -> Vec<ErrorReason> {
+pub(crate) fn reasons() -> Vec<ErrorReason> {
     let numbers = descriptors::files()
         .into_iter()
         .flat_map(|file| file.enum_type)

@@ -11,5 +11,7 @@ mod cast;
 mod descriptors;
 mod errors;
 mod golden;
+mod idempotency;
 mod policy;
+mod provoked;
 mod scene;

@@ -102,6 +102,11 @@ impl Scene {
         Caller::sign_in(self.owner.wire.clone(), &self.owner.email, Device::new()).await
     }
 
+    /// Another project than the one that most calls are about; it has a repository and no job.
+    pub(crate) fn linked_project(&self) -> &str {
+        &self.linked_project
+    }
+
     pub(crate) async fn enlist(&self, newcomer: &Caller, role: TeamRole) {
         self.owner.enlist(&self.team, newcomer, role).await;
     }

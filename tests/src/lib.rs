@@ -14,6 +14,7 @@ pub mod manifest;
 pub mod process;
 pub mod raw_worker;
 pub mod repository;
+pub mod rows;
 pub mod tool;
 pub mod wire;
 pub mod worker;

@@ -133,6 +133,18 @@ impl Wire {
         grpc.streaming(request.map(tokio_stream::once), path, AsIs).await?.into_inner().message().await
     }
 
+    /// Calls `method`, and keeps the message back; ends when the server loses patience.
+    ///
+    /// # Errors
+    /// The server's status.
+    pub async fn silent(&self, method: &str, request: Request<()>) -> Result<(), Status> {
+        let mut grpc = Grpc::new(self.channel.clone());
+        grpc.ready().await.expect("the connection stands");
+        let path = PathAndQuery::try_from(format!("/{method}")).expect("a method");
+        let request = request.map(|()| tokio_stream::pending::<Bytes>());
+        grpc.client_streaming::<_, _, Bytes, _>(request, path, AsIs).await.map(drop)
+    }
+
     /// What an honest device claims in a call of `method`.
     #[must_use]
     pub fn claims(&self, method: &str, access_token: Option<&str>) -> Claims {
