@@ -3,10 +3,9 @@
 import atexit
 
 from . import hivesync_ffi
+from .hivesync_ffi import *  # noqa: F403 - what the binding exports is the interface, but for what follows
 from .client import HiveSync, OpenPreview
 from .event_loop import check_secret_store
-from .hivesync_ffi import *  # noqa: F403 - what the binding exports is the interface
-from .hivesync_ffi import shut_down
 from .logs import log_to
 from .streams import Download, JobWatch, NotificationStream, Publishing
 
@@ -17,4 +16,4 @@ for _extended in (Download, HiveSync, JobWatch, NotificationStream, OpenPreview,
     setattr(hivesync_ffi, _extended.__name__, _extended)
 
 # A thread that came back into the interpreter while it ends would abort the process.
-atexit.register(shut_down)
+atexit.register(hivesync_ffi.shut_down)

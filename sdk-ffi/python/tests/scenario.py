@@ -107,7 +107,7 @@ class Actor:
     async def follow(self, step):
         self.stream = self.client.follow_notifications()
         first = await anext(self.stream)
-        return {"event": "connected" if first.is_CONNECTED() else "another"}
+        return {"event": "connected" if first.is_connected() else "another"}
 
     async def told(self, step):
         reconnected = gap = False

@@ -86,6 +86,12 @@ impl BoundedStore {
 }
 
 async fn bounded<T>(operation: impl Future<Output = Result<T, StorageErrorKind>>) -> Result<T> {
-    let outcome = timeout(STORE_DEADLINE, operation).await;
-    outcome.unwrap_or(Err(StorageErrorKind::Unavailable)).map_err(Error::storage)
+    in_time(operation).await.map_err(Error::storage)
+}
+
+/// What a store answers, unless it takes too long.
+async fn in_time<T>(
+    operation: impl Future<Output = Result<T, StorageErrorKind>>,
+) -> Result<T, StorageErrorKind> {
+    timeout(STORE_DEADLINE, operation).await.unwrap_or(Err(StorageErrorKind::Unavailable))
 }

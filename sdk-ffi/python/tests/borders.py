@@ -1,7 +1,7 @@
-"""Drives the package against a running server, as a phone would use it.
+"""Tries the borders of the package against a running server: what is refused, what is kept, and what gets across.
 
-Usage: drive.py SERVER_URL, with HIVESYNC_EMAIL, HIVESYNC_PASSWORD and HIVESYNC_PREVIEW_TOKEN in the environment,
-optionally HIVESYNC_ROOT_CERTIFICATES (a PEM file). The token must open a preview on every device of the account.
+Usage: borders.py SERVER_URL, with HIVESYNC_EMAIL, HIVESYNC_PASSWORD and HIVESYNC_PREVIEW_TOKEN in the environment.
+The token must open a preview on every device of the account.
 
 Prints one JSON document and exits with 0 only if signing in, the session (also from a store, in a second client)
 and the preview worked, and what must be refused was refused. Secrets are never printed.
@@ -10,16 +10,19 @@ and the preview worked, and what must be refused was refused. Secrets are never 
 import asyncio
 import hashlib
 import json
+import logging
 import os
 import pathlib
 import sys
 import tempfile
 
 from hivesync import (
+    CancelHandle,
     ClientOptions,
     Credentials,
     HiveSync,
     HiveSyncError,
+    LogLevel,
     Platform,
     PreviewToken,
     SecretStore,
@@ -28,6 +31,8 @@ from hivesync import (
     StoreCapabilities,
     StoreError,
     check_secret_store,
+    log_to,
+    remove_log_sink,
 )
 
 
@@ -110,37 +115,101 @@ async def check_preview(client, token, directory):
     expect(await preview.read(entry_point) == (target / entry_point).read_bytes(), "one file can be read alone")
 
     await refused(preview.save_to(str(target)), HiveSyncError)
-    altered = token[:-4] + ("AAAA" if token[-4:] != "AAAA" else "BBBB")
-    error = await refused(client.open_preview(PreviewToken(altered)), HiveSyncError.Forbidden)
-    expect(token not in repr(error), "an error holds no token")
+    opaque = PreviewToken(token)
+    expect(token not in repr(opaque) + str(opaque), "a token shows nothing")
     return {"files": stats.files, "bytes": stats.bytes}
 
 
-async def check_borders(options):
-    """What goes wrong on this side stays typed, and takes no text across."""
+class StuckStore(DictStore):
+    """Never answers, and notes that it was told to stop."""
+
+    def __init__(self):
+        super().__init__()
+        self.asked = asyncio.Event()
+        self.stopped = asyncio.Event()
+
+    async def load(self, slot):
+        self.asked.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.stopped.set()
+
+
+async def check_stores(options):
+    """What goes wrong in a store stays typed, and never keeps a call for ever."""
     expect(await check_secret_store(DictStore()) is None, "a store in Python does all that a store must do")
     broken = await HiveSync.with_store(options, BrokenStore(), CAPABILITIES)
     error = await refused(broken.account(), HiveSyncError.Storage)
     expect(error.kind == StorageErrorKind.LOCKED, "the failure of a store keeps its kind")
 
-    client = await HiveSync.in_memory(options)
-    task = asyncio.create_task(client.sign_in(Credentials("nobody@example.org", "x")))
-    await asyncio.sleep(0)
+    store = StuckStore()
+    stuck = await HiveSync.with_store(options, store, CAPABILITIES)
+    error = await asyncio.wait_for(refused(stuck.account(), HiveSyncError.Storage), 30)
+    expect(error.kind == StorageErrorKind.UNAVAILABLE, "a store that does not answer counts as failed")
+    await asyncio.wait_for(store.stopped.wait(), 10)
+
+
+async def check_cancelling(options):
+    """A call ends in Rust when its task is cancelled, or its handle is used."""
+    store = StuckStore()
+    client = await HiveSync.with_store(options, store, CAPABILITIES)
+    task = asyncio.create_task(client.account())
+    await store.asked.wait()
     task.cancel()
     await asyncio.wait([task])
     expect(task.cancelled(), "a cancelled call ends")
+    await asyncio.wait_for(store.stopped.wait(), 4)
+
+    client = await HiveSync.in_memory(options)
+    handle = CancelHandle()
+    task = asyncio.create_task(client.sign_in(Credentials("nobody@example.org", "x"), handle))
+    handle.cancel()
+    await refused(task, HiveSyncError.Cancelled)
+    await refused(client.me(handle), HiveSyncError.Cancelled)
+
+
+async def check_ending(options, email, password):
+    """A client ends what it began."""
+    async with await HiveSync.in_memory(options) as client:
+        await client.sign_in(Credentials(email, password))
+        stream = client.follow_notifications()
+        expect((await anext(stream)).is_connected(), "the stream stands")
+        waiting = asyncio.ensure_future(stream.next_batch())
+    expect(await asyncio.wait_for(waiting, 10) == [], "a stream ends with the block of its client")
+    expect([event async for event in stream] == [], "and stays so")
+
+
+class Logs(logging.Handler):
+    """Keeps what it is told."""
+
+    def __init__(self):
+        super().__init__()
+        self.texts = []
+        self.logger = logging.getLogger("borders")
+        self.logger.setLevel(logging.DEBUG)
+        self.logger.propagate = False
+        self.logger.addHandler(self)
+
+    def emit(self, record):
+        self.texts.append(record.getMessage())
+
+
+def check_logs(logs, secrets):
+    """The library said something, and no secret."""
+    remove_log_sink()
+    expect(any("call failed" in text for text in logs.texts), "a refused call is logged")
+    expect(all(text.startswith("hivesync") for text in logs.texts), "only what is HiveSync's own is logged")
+    for secret in secrets:
+        expect(not any(secret in text for text in logs.texts), "no log holds a secret")
 
 
 async def main(server_url):
     email, password = os.environ["HIVESYNC_EMAIL"], os.environ["HIVESYNC_PASSWORD"]
     token = os.environ["HIVESYNC_PREVIEW_TOKEN"]
-    certificates = os.environ.get("HIVESYNC_ROOT_CERTIFICATES")
-    options = ClientOptions(
-        server_url=server_url,
-        device_name="Python driver",
-        platform=Platform.DESKTOP,
-        root_certificates=pathlib.Path(certificates).read_text() if certificates else None,
-    )
+    options = ClientOptions(server_url=server_url, device_name="Python", platform=Platform.DESKTOP)
+    logs = Logs()
+    log_to(logs.logger, LogLevel.DEBUG)
     account, store = await check_sign_in(options, email, password)
 
     # As after a restart: another client, with the same store.
@@ -148,11 +217,14 @@ async def main(server_url):
     expect(await client.account() == account, "the session comes back from the store")
     with tempfile.TemporaryDirectory() as directory:
         preview = await check_preview(client, token, pathlib.Path(directory))
-    await check_borders(options)
+    await check_cancelling(options)
+    await check_stores(options)
+    await check_ending(options, email, password)
 
     await client.sign_out(False)
     await refused(client.account(), HiveSyncError.SignedOut)
     expect(not any(slot.startswith("session/") for slot in store.slots), "signing out empties the store")
+    check_logs(logs, [password, token, email])
     print(json.dumps({"ok": True, "device_id": account.device_id, "preview": preview}))
 
 
