@@ -1,13 +1,18 @@
 //! Ctrl-C: what a run has started on the server is stopped, and nothing else.
 
+use std::{net::SocketAddr, sync::Arc};
+
 use hivesync::{
+    Client,
     jobs::{Job, JobState},
+    keychain::MemoryStore,
     page::PageRequest,
     previews::PreviewState,
 };
 use hivesync_tests::{
     actor::Actor,
     backend::Backend,
+    caller::PASSWORD,
     raw_worker::RawWorker,
     repository::Repository,
     world::{WORKER_SECRET, World, in_time},
@@ -16,6 +21,7 @@ use rustix::process::{Signal, kill_process};
 use uuid::Uuid;
 
 use crate::{
+    link::Link,
     program::Program,
     terminal::{CTRL_C, Terminal},
 };
@@ -101,6 +107,79 @@ async fn a_sync_that_is_only_queued_is_left_to_its_worker() {
         assert_eq!((queued["id"].as_str(), job.state), (Some(job.id.to_string().as_str()), JobState::Queued));
     })
     .await;
+}
+
+/// The server has queued the sync, and its answer is under way: the run waits for it, because only then does it know
+/// what to cancel.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sync_whose_answer_is_under_way_is_cancelled() {
+    in_time(async {
+        let link = Link::new().await;
+        let url = link.url();
+        let world = World::without_worker(Backend::Embedded, &[("PUBLIC_URL", &url)]).await;
+        let server = world.app().addresses.public;
+        let mut program = Program::new();
+        let mut answers = link.lead_to(server);
+        let ada = direct(server).await;
+        ada.project("site", &Repository::sample()).await;
+        program.set("HSYNC_SERVER", &url).set("HSYNC_EMAIL", &ada.email).set("HSYNC_PASSWORD", PASSWORD);
+        let mut terminal = program.on_terminal(&["repo", "sync", "site"]);
+        let answer = loop {
+            let answer = answers.next().await;
+            let team = ada.me.personal_team_id;
+            let jobs = ada.client.jobs().list(team, None, PageRequest::first()).await.unwrap();
+            if !jobs.items.is_empty() {
+                break answer;
+            }
+        };
+        terminal.type_in(CTRL_C);
+        terminal.expect("^C");
+        drop((answer, answers));
+        let (shown, status) = terminal.end();
+        assert_eq!(status, 130, "{shown}");
+        assert!(shown.contains("The job was cancelled."), "{shown}");
+        assert_eq!(newest(&ada).await.state, JobState::Cancelled);
+        let sessions = ada.client.auth().sessions(PageRequest::first()).await.unwrap().items;
+        assert_eq!(sessions.len(), 1, "the run's own session has ended");
+    })
+    .await;
+}
+
+/// The run is interrupted while it signs in by the environment: the session that comes of it ends, too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sign_in_whose_answer_is_under_way_is_undone() {
+    in_time(async {
+        let link = Link::new().await;
+        let url = link.url();
+        let world = World::without_worker(Backend::Embedded, &[("PUBLIC_URL", &url)]).await;
+        let server = world.app().addresses.public;
+        let mut program = Program::new();
+        let mut answers = link.lead_to(server);
+        let ada = direct(server).await;
+        program.set("HSYNC_SERVER", &url).set("HSYNC_EMAIL", &ada.email).set("HSYNC_PASSWORD", PASSWORD);
+        let mut terminal = program.on_terminal(&["whoami"]);
+        let sessions =
+            || async { ada.client.auth().sessions(PageRequest::first()).await.unwrap().items.len() };
+        let answer = loop {
+            let answer = answers.next().await;
+            if sessions().await > 1 {
+                break answer;
+            }
+        };
+        terminal.type_in(CTRL_C);
+        terminal.expect("^C");
+        drop((answer, answers));
+        let (shown, status) = terminal.end();
+        assert_eq!(status, 130, "{shown}");
+        assert_eq!(sessions().await, 1);
+    })
+    .await;
+}
+
+/// A user whose client reaches the server at its own address.
+async fn direct(server: SocketAddr) -> Actor {
+    let client = Client::builder(format!("http://{server}")).secret_store(Arc::new(MemoryStore::new()));
+    Actor::join(client.build().await.expect("a client"), "ada").await
 }
 
 /// A supervisor asks as Ctrl-C does.

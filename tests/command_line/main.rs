@@ -11,6 +11,7 @@ mod documents;
 mod failures;
 mod hostile;
 mod interruption;
+mod link;
 mod pipe;
 mod program;
 mod session;

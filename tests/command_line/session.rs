@@ -117,6 +117,36 @@ async fn a_key_store_keeps_the_session_between_runs() {
     .await;
 }
 
+/// Whoever chooses a sealed file stays signed in by it, under as many names as they like.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn accounts_are_kept_apart() {
+    in_time(async {
+        let world = World::without_worker(Backend::Embedded, &[]).await;
+        let (ada, bob) = (world.user("ada").await, world.user("bob").await);
+        let mut program = Program::for_server(&world);
+        let (sealed, passphrase) = (program.home().join("sealed"), program.home().join("passphrase"));
+        std::fs::write(&passphrase, "correct horse battery staple\n").unwrap();
+        program.set("HSYNC_SEALED_FILE", &sealed.display().to_string());
+        program.set("HSYNC_SEALED_PASSPHRASE_FILE", &passphrase.display().to_string());
+        for (account, user) in [("default", &ada), ("work", &bob)] {
+            let login = ["login", &user.email, "--password-stdin", "--account", account];
+            let finished = program.run_with(&login, PASSWORD.as_bytes());
+            assert_eq!(finished.status, 0, "{finished:?}");
+        }
+        let email = |program: &Program, arguments: &[&str]| {
+            program.json(&[&["whoami"], arguments].concat())["email"].as_str().unwrap().to_owned()
+        };
+        assert_eq!(email(&program, &[]), ada.email);
+        assert_eq!(email(&program, &["--account", "work"]), bob.email);
+        program.set("HSYNC_ACCOUNT", "work").succeed(&["logout"]);
+        assert_eq!(program.run(&["whoami"]).status, 3);
+        assert_eq!(email(program.unset("HSYNC_ACCOUNT"), &[]), ada.email);
+        let kept = std::fs::read(sealed).unwrap();
+        assert!(!kept.windows(ada.email.len()).any(|bytes| bytes == ada.email.as_bytes()));
+    })
+    .await;
+}
+
 fn is_installed(name: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|directory| directory.join(name).is_file())

@@ -4,6 +4,8 @@ use std::{fs, os::unix::fs::PermissionsExt as _};
 
 use hivesync_tests::{
     backend::Backend,
+    caller::PASSWORD,
+    certificate::Certificate,
     world::{World, in_time},
 };
 use serde_json::json;
@@ -104,6 +106,22 @@ async fn the_file_says_which_server_is_meant() {
         program.unset("HSYNC_SERVER");
         program.succeed(&["config", "set", "server", world.app().addresses.public_url.as_str()]);
         assert!(program.succeed(&["whoami"]).contains(&ada.email));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_private_authority_is_trusted_by_its_file() {
+    in_time(async {
+        let certificate = Certificate::new();
+        let world = World::over_tls(&certificate).await;
+        let mut program = Program::for_server(&world);
+        let register = ["login", "ada@example.com", "--register", "--password-stdin"];
+        let refused = program.run_with(&register, PASSWORD.as_bytes());
+        assert_eq!(refused.status, 8, "{refused:?}");
+        program.set("HSYNC_CA_FILE", &certificate.root().display().to_string());
+        let finished = program.run_with(&register, PASSWORD.as_bytes());
+        assert_eq!(finished.status, 0, "{finished:?}");
     })
     .await;
 }

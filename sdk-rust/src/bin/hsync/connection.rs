@@ -1,7 +1,10 @@
 //! The client of one run of `hsync`, and what the run has started.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -21,8 +24,10 @@ const SETTLE_MAX: Duration = Duration::from_secs(10);
 /// A client, and what is to be undone if its run is interrupted.
 pub(crate) struct Connection {
     client: Client,
+    /// What to sign in with for this run only.
+    credentials: Option<(String, Secret)>,
     /// Signed in for this run only.
-    one_shot: bool,
+    one_shot: AtomicBool,
     started: Mutex<Option<Started>>,
     /// Held while it is not known what the run has started.
     unsettled: tokio::sync::Mutex<()>,
@@ -38,20 +43,31 @@ pub(crate) enum Started {
 }
 
 impl Connection {
-    /// Uses the session of the key store, or the credentials of the environment for this run alone.
+    /// Uses the session of the key store, or the credentials of the environment. Asks no server.
     pub(crate) async fn open(settings: &Settings) -> Result<Self> {
         let credentials = environment_credentials()?;
-        let one_shot = credentials.is_some();
         let client = match credentials {
             None => settings.client(key_store::open().await?).await?,
-            Some((email, password)) => {
-                let client = settings.client(Arc::new(MemoryStore::new())).await?;
-                client.auth().login(&email, &password).await?;
-                client
-            }
+            Some(_) => settings.client(Arc::new(MemoryStore::new())).await?,
         };
-        let (started, unsettled) = (Mutex::new(None), tokio::sync::Mutex::new(()));
-        Ok(Self { client, one_shot, started, unsettled })
+        Ok(Self {
+            client,
+            credentials,
+            one_shot: AtomicBool::new(false),
+            started: Mutex::new(None),
+            unsettled: tokio::sync::Mutex::new(()),
+        })
+    }
+
+    /// Signs in for this run, if the environment says by what.
+    pub(crate) async fn sign_in(&self) -> Result<()> {
+        let Some((email, password)) = &self.credentials else { return Ok(()) };
+        let login = async {
+            self.client.auth().login(email, password).await?;
+            self.one_shot.store(true, Ordering::Relaxed);
+            Ok(())
+        };
+        self.starting(login).await
     }
 
     pub(crate) fn client(&self) -> &Client {
@@ -106,7 +122,7 @@ impl Connection {
 
     /// Signs out, if the session was for this run alone.
     pub(crate) async fn close(&self) -> Result<()> {
-        if self.one_shot {
+        if self.one_shot.load(Ordering::Relaxed) {
             self.client.auth().logout(false).await?;
         }
         Ok(())

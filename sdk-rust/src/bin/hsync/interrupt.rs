@@ -2,12 +2,15 @@
 
 use std::io;
 
+use crate::failure::{Failure, Result};
+
 /// How the process was asked to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Signal {
     /// Ctrl-C.
     Interrupt,
     /// The system, or a supervisor.
+    #[cfg_attr(windows, allow(dead_code, reason = "Windows has no such signal"))]
     Terminate,
 }
 
@@ -19,29 +22,65 @@ impl Signal {
             Self::Terminate => 143,
         }
     }
+}
 
-    /// Waits for the next.
+/// Listens for both from its creation on: none is lost between two waits.
+pub(crate) struct Interruptions {
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+    #[cfg(windows)]
+    interrupt: tokio::signal::windows::CtrlC,
+}
+
+impl Interruptions {
+    /// Must be called within a tokio runtime.
     ///
     /// # Errors
     ///
-    /// If the system does not let it be waited for.
+    /// If the system does not let it listen.
     #[cfg(unix)]
-    pub(crate) async fn next() -> io::Result<Self> {
+    pub(crate) fn listen() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
-        let mut terminate = signal(SignalKind::terminate())?;
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    /// Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// If the system does not let it listen.
+    #[cfg(windows)]
+    pub(crate) fn listen() -> io::Result<Self> {
+        Ok(Self { interrupt: tokio::signal::windows::ctrl_c()? })
+    }
+
+    /// Waits for the next.
+    #[cfg(unix)]
+    pub(crate) async fn next(&mut self) -> Signal {
         tokio::select! {
-            interrupted = tokio::signal::ctrl_c() => interrupted.map(|()| Self::Interrupt),
-            _ = terminate.recv() => Ok(Self::Terminate),
+            _ = self.interrupt.recv() => Signal::Interrupt,
+            _ = self.terminate.recv() => Signal::Terminate,
         }
     }
 
     /// Waits for the next.
+    #[cfg(windows)]
+    pub(crate) async fn next(&mut self) -> Signal {
+        self.interrupt.recv().await;
+        Signal::Interrupt
+    }
+
+    /// Does some work, unless it is interrupted.
     ///
     /// # Errors
     ///
-    /// If the system does not let it be waited for.
-    #[cfg(not(unix))]
-    pub(crate) async fn next() -> io::Result<Self> {
-        tokio::signal::ctrl_c().await.map(|()| Self::Interrupt)
+    /// The work's, or `Interrupted`.
+    pub(crate) async fn or<T>(&mut self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        tokio::select! {
+            outcome = work => outcome,
+            signal = self.next() => Err(Failure::Interrupted { signal, undone: None }),
+        }
     }
 }

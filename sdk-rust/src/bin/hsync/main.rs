@@ -33,7 +33,7 @@ use crate::{
     config_file::ConfigFile,
     connection::Connection,
     failure::{Failure, Result},
-    interrupt::Signal,
+    interrupt::{Interruptions, Signal},
     output::Output,
     settings::Settings,
 };
@@ -85,55 +85,46 @@ fn completions(shell: Shell, output: Output) -> Result<()> {
 }
 
 async fn run(command: Command, file: &ConfigFile, settings: &Settings, output: Output) -> Result<()> {
+    let mut interruptions = Interruptions::listen()?;
     match command {
         Command::Config { command } => config::run(command, file, settings, output).await,
-        Command::Login(login) => until_interrupted(auth::login(&login, settings, output)).await,
+        Command::Login(login) => interruptions.or(auth::login(&login, settings, output)).await,
         command => {
-            let connection = until_interrupted(Connection::open(settings)).await?;
-            connected(command, settings, &connection, output).await
+            let connection = interruptions.or(Connection::open(settings)).await?;
+            let ends_well = command.runs_until_interrupted();
+            let work = async {
+                connection.sign_in().await?;
+                dispatch(command, settings, &connection, output).await
+            };
+            let outcome = tokio::select! {
+                outcome = work => outcome,
+                signal = interruption(&mut interruptions, &connection) => {
+                    Err(Failure::Interrupted { signal, undone: None })
+                }
+            };
+            interruptions.or(finish(outcome, ends_well, &connection)).await
         }
     }
 }
 
-/// Runs a command, and undoes what it has started if it is interrupted. A second interruption ends at once.
-async fn connected(
-    command: Command,
-    settings: &Settings,
-    connection: &Connection,
-    output: Output,
-) -> Result<()> {
-    let runs_until_interrupted = command.runs_until_interrupted();
-    let outcome = tokio::select! {
-        outcome = dispatch(command, settings, connection, output) => outcome,
-        signal = interruption(connection) => Err(signal.map_or_else(Failure::from, |signal| {
-            Failure::Interrupted { signal, undone: None }
-        })),
-    };
-    let end = async {
-        let outcome = match outcome {
-            Err(Failure::Interrupted { signal: Signal::Interrupt, .. }) if runs_until_interrupted => Ok(()),
-            Err(Failure::Interrupted { signal, .. }) => {
-                Err(Failure::Interrupted { signal, undone: connection.undo().await })
-            }
-            outcome => outcome,
-        };
-        let closed = connection.close().await;
-        outcome.and(closed)
-    };
-    until_interrupted(end).await
-}
-
-async fn interruption(connection: &Connection) -> io::Result<Signal> {
-    let signal = Signal::next().await?;
+async fn interruption(interruptions: &mut Interruptions, connection: &Connection) -> Signal {
+    let signal = interruptions.next().await;
     connection.settle().await;
-    Ok(signal)
+    signal
 }
 
-async fn until_interrupted<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
-    tokio::select! {
-        outcome = work => outcome,
-        signal = Signal::next() => Err(Failure::Interrupted { signal: signal?, undone: None }),
-    }
+/// Undoes what an interrupted run has started, and ends a session that was for this run alone. Another
+/// interruption ends this, too.
+async fn finish(outcome: Result<()>, ends_well: bool, connection: &Connection) -> Result<()> {
+    let outcome = match outcome {
+        Err(Failure::Interrupted { signal: Signal::Interrupt, .. }) if ends_well => Ok(()),
+        Err(Failure::Interrupted { signal, .. }) => {
+            Err(Failure::Interrupted { signal, undone: connection.undo().await })
+        }
+        outcome => outcome,
+    };
+    let closed = connection.close().await;
+    outcome.and(closed)
 }
 
 async fn dispatch(

@@ -87,10 +87,13 @@ impl Text {
         self.end_line();
     }
 
-    /// Several lines as they are, each behind `indent`.
+    /// Several lines with their tabs, each behind `indent`.
     pub(crate) fn block(&mut self, indent: &str, text: &str) {
         for line in text.lines() {
-            self.line(format!("{indent}{line}"));
+            let tabbed: Vec<String> = line.split('\t').map(neutral).collect();
+            self.shown.push_str(indent);
+            self.shown.push_str(&tabbed.join("\t"));
+            self.end_line();
         }
     }
 
@@ -186,8 +189,8 @@ mod tests {
         assert_eq!(shown(false, |text| text.line(HOSTILE)), format!("{escaped}\n"));
         let coloured = shown(true, |text| text.line(Cell::styled(Style::Bad, HOSTILE)));
         assert_eq!(coloured, format!("\x1b[31m{escaped}\x1b[0m\n"));
-        let block = shown(true, |text| text.block("  ", "one\x1b[1m\ntwo\r"));
-        assert_eq!(block, "  one\\u{1b}[1m\n  two\\r\n");
+        let block = shown(true, |text| text.block("  ", "one\x1b[1m\n\ttwo\r!"));
+        assert_eq!(block, "  one\\u{1b}[1m\n  \ttwo\\r!\n");
     }
 
     #[test]
