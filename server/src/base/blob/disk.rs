@@ -1,8 +1,8 @@
-//! Objects in a local directory: `objects/<2 digits>/<30 digits>`, and `incoming/` for what is not
+//! Objects in a local directory: `objects/<2 digits>/<30 digits>`, and `incoming/<server>/` for what is not
 //! complete yet.
 
 use std::{
-    fs::DirBuilder,
+    fs::{self, DirBuilder, TryLockError},
     io,
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
@@ -14,6 +14,7 @@ use aws_lc_rs::digest;
 use axum::body::Body;
 use http_body_util::BodyExt as _;
 use object_store::{ObjectStore, local::LocalFileSystem};
+use tempfile::TempDir;
 use tokio::{fs::File, io::AsyncWriteExt as _, sync::Semaphore};
 
 use super::{ObjectKey, Result};
@@ -46,26 +47,27 @@ impl From<io::Error> for Rejection {
 
 pub(super) struct Disk {
     objects: PathBuf,
-    incoming: PathBuf,
+    /// This server's own; removed with it.
+    incoming: TempDir,
+    /// Holds the lock by which others see that `incoming` is in use.
+    _in_use: fs::File,
     uploads: Semaphore,
 }
 
 impl Disk {
-    /// Makes the directory if need be, and discards what a crash left incomplete.
+    /// Makes the directory if need be, and discards what a crash left incomplete. What another server is
+    /// receiving, as one that drains while its successor starts, stays.
     pub(super) fn open(dir: &Path) -> Result<Self> {
         let (objects, incoming) = (dir.join("objects"), dir.join("incoming"));
-        match std::fs::remove_dir_all(&incoming) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
-            _ => {}
-        }
         let mut builder = DirBuilder::new();
         builder.recursive(true).mode(0o700);
         builder.create(&incoming)?;
         for first in 0..=u8::MAX {
             builder.create(objects.join(format!("{first:02x}")))?;
         }
-        std::fs::File::open(&objects)?.sync_all()?;
-        Ok(Self { objects, incoming, uploads: Semaphore::new(UPLOADS_MAX) })
+        fs::File::open(&objects)?.sync_all()?;
+        let (incoming, in_use) = claim_incoming(&incoming)?;
+        Ok(Self { objects, incoming, _in_use: in_use, uploads: Semaphore::new(UPLOADS_MAX) })
     }
 
     pub(super) fn store(&self) -> Result<Arc<dyn ObjectStore>> {
@@ -81,7 +83,7 @@ impl Disk {
         body: Body,
     ) -> Result<(), Rejection> {
         let _slot = self.uploads.try_acquire().map_err(|_| Rejection::Busy)?;
-        let (file, incoming) = tempfile::NamedTempFile::new_in(&self.incoming)?.into_parts();
+        let (file, incoming) = tempfile::NamedTempFile::new_in(self.incoming.path())?.into_parts();
         let mut file = File::from_std(file);
         let copied = tokio::time::timeout(UPLOAD_MAX, copy(body, &mut file, size)).await;
         let found = copied.map_err(|_| Rejection::Interrupted)??;
@@ -103,6 +105,26 @@ impl Disk {
         File::open(folder).await?.sync_all().await?;
         Ok(())
     }
+}
+
+/// Makes a directory that is locked for as long as the file that comes with it is open, and removes those of
+/// servers that are gone. One server at a time does so, and meets none that is made but not locked yet.
+fn claim_incoming(parent: &Path) -> io::Result<(TempDir, fs::File)> {
+    let turn = fs::File::open(parent)?;
+    turn.lock()?;
+    for entry in fs::read_dir(parent)? {
+        let path = entry?.path();
+        match fs::File::open(&path)?.try_lock() {
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(error)) => return Err(error),
+            Ok(()) if path.is_dir() => fs::remove_dir_all(path)?,
+            Ok(()) => fs::remove_file(path)?,
+        }
+    }
+    let incoming = TempDir::new_in(parent)?;
+    let in_use = fs::File::open(incoming.path())?;
+    in_use.lock()?;
+    Ok((incoming, in_use))
 }
 
 /// Writes exactly `size` bytes and returns their digest.

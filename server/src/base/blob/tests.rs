@@ -285,13 +285,22 @@ async fn cannot_be_lied_about(world: World) {
     assert!(is_refused(world.send(&upload, CONTENT).await), "nor can the promise not to replace");
 }
 
-#[tokio::test]
-async fn what_a_crash_left_incomplete_is_gone_after_a_restart() {
+#[test]
+fn what_a_crash_left_incomplete_is_gone_after_a_restart_and_what_another_server_receives_stays() {
     let dir = tempfile::tempdir().unwrap();
-    Disk::open(dir.path()).unwrap();
-    std::fs::write(dir.path().join("incoming/half"), "half").unwrap();
-    Disk::open(dir.path()).unwrap();
-    assert_eq!(std::fs::read_dir(dir.path().join("incoming")).unwrap().count(), 0);
+    let incoming = dir.path().join("incoming");
+    let draining = Disk::open(dir.path()).unwrap();
+    let its_own = std::fs::read_dir(&incoming).unwrap().next().unwrap().unwrap().path();
+    let upload = tempfile::NamedTempFile::new_in(its_own).unwrap();
+    std::fs::create_dir(incoming.join("abandoned")).unwrap();
+    std::fs::write(incoming.join("abandoned/half"), "half").unwrap();
+    std::fs::write(incoming.join("half"), "half").unwrap();
+
+    let successor = Disk::open(dir.path()).unwrap();
+    assert!(upload.path().is_file());
+    assert_eq!(std::fs::read_dir(&incoming).unwrap().count(), 2);
+    drop((upload, draining, successor));
+    assert_eq!(std::fs::read_dir(&incoming).unwrap().count(), 0);
 }
 
 #[test]
