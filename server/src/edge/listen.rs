@@ -12,7 +12,7 @@ use hyper_util::{
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    sync::{Semaphore, SetOnce},
 };
 use tonic::body::Body;
 use tower::{Service, ServiceExt as _};
@@ -39,6 +39,8 @@ const HEADERS_BYTES_MAX: u32 = 64 * 1024;
 const PENDING_RESETS_MAX: usize = 32;
 /// How long a client may take for the TLS handshake, and for the headers of an HTTP/1 request.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a connection that has brought no call yet may take to, once the server stops.
+const FIRST_CALL_GRACE: Duration = Duration::from_secs(1);
 /// How often a quiet connection is probed, and how long it may take to answer.
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -65,28 +67,44 @@ where
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     tasks.connection(name, async move {
         let stopping = connections.stopping();
-        loop {
-            let accepted = tokio::select! {
-                () = stopping.cancelled() => return,
-                accepted = listener.accept() => accepted,
-            };
-            let (stream, peer) = match accepted {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    // Out of file descriptors, most likely: pause instead of spinning.
-                    tracing::warn!(event = "listen.failed", listener = name, cause = %error);
-                    clock::sleep(Duration::from_millis(50)).await;
-                    continue;
-                }
-            };
-            let Ok(place) = places.clone().try_acquire_owned() else { continue };
+        let receive = |(stream, peer): (TcpStream, SocketAddr)| {
+            let Ok(place) = places.clone().try_acquire_owned() else { return };
             let (service, tls, tasks) = (service.clone(), tls.clone(), connections.clone());
             connections.connection("connection", async move {
                 connect(stream, peer, tls, service, &tasks).await;
                 drop(place);
             });
+        };
+        loop {
+            let accepted = tokio::select! {
+                () = stopping.cancelled() => break,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok(accepted) => receive(accepted),
+                Err(error) => {
+                    // Out of file descriptors, most likely: pause instead of spinning.
+                    tracing::warn!(event = "listen.failed", listener = name, cause = %error);
+                    clock::sleep(Duration::from_millis(50)).await;
+                }
+            }
+        }
+        for accepted in still_waiting(listener) {
+            receive(accepted);
         }
     });
+}
+
+/// The connections that the system has let in and nobody has taken yet, up to the moment at which the listener
+/// closes: to close on them would lose their calls without a word. The system itself is asked, because the
+/// runtime may not have heard of the latest.
+fn still_waiting(listener: TcpListener) -> impl Iterator<Item = (TcpStream, SocketAddr)> {
+    let listener = listener.into_std().ok();
+    std::iter::from_fn(move || {
+        let (stream, peer) = listener.as_ref()?.accept().ok()?;
+        stream.set_nonblocking(true).ok()?;
+        Some((TcpStream::from_std(stream).ok()?, peer))
+    })
 }
 
 async fn connect<S>(stream: TcpStream, peer: SocketAddr, tls: Option<Tls>, service: S, tasks: &Tasks)
@@ -112,7 +130,10 @@ where
     S::Future: Send,
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let called = Arc::new(SetOnce::new());
+    let calling = called.clone();
     let service = service.map_request(move |request: Request<Incoming>| {
+        let _ = calling.set(());
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(Peer(peer));
         request
@@ -134,6 +155,13 @@ where
     tokio::select! {
         _ = connection.as_mut() => {}
         () = tasks.stopping().cancelled_owned() => {
+            // What is on its way on a new connection would be lost: only one that has brought a call can be
+            // told in good order that no more are taken.
+            tokio::select! {
+                _ = connection.as_mut() => return,
+                _ = called.wait() => {}
+                () = clock::sleep(FIRST_CALL_GRACE) => {}
+            }
             connection.as_mut().graceful_shutdown();
             let _ = connection.await;
         }
