@@ -4,6 +4,7 @@ mod bundle;
 mod open;
 mod publish;
 mod source;
+mod staging;
 #[cfg(test)]
 mod tests;
 mod transfer;

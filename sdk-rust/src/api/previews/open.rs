@@ -21,7 +21,11 @@ use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
 use tokio::{fs::File, io::AsyncWriteExt as _};
 
-use super::{BATCH, PreviewToken, ROUNDS, TRANSFERS, limits, transfer::Presigned};
+use super::{
+    BATCH, PreviewToken, ROUNDS, TRANSFERS, limits,
+    staging::{Staging, unwritable},
+    transfer::Presigned,
+};
 use crate::{
     api::{auth::Platform, rpc},
     core::Core,
@@ -251,10 +255,6 @@ fn prepare(root: &Path, file: &BundleFile) -> Result<PathBuf> {
     Ok(path)
 }
 
-fn unwritable(_: std::io::Error) -> Error {
-    Error::file("The files of the preview cannot be written. Check the permissions and the free space.")
-}
-
 /// Counts what was verified.
 struct Meter<'a> {
     files_done: AtomicU64,
@@ -318,64 +318,6 @@ impl<'a, S: Stream<Item = Result<Bytes>> + Unpin> Checked<'a, S> {
     }
 }
 
-/// A directory beside the target that becomes the target when it is complete. Made anew and entered by its
-/// owner only, it holds no link that somebody else put there.
-struct Staging {
-    path: PathBuf,
-    target: PathBuf,
-}
-
-impl Staging {
-    fn create(target: &Path) -> Result<Self> {
-        let name = target
-            .file_name()
-            .ok_or_else(|| Error::invalid("target", "The target must be a directory with a name."))?;
-        let parent =
-            target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        if !is_vacant(target) {
-            return Err(Error::invalid(
-                "target",
-                "The target exists already. Name a new directory, or an empty one.",
-            ));
-        }
-        let path = parent.join(format!(".{}.{}", name.to_string_lossy(), entropy::id()));
-        let mut builder = fs::DirBuilder::new();
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(&path).map_err(unwritable)?;
-        Ok(Self { path, target: target.to_owned() })
-    }
-
-    fn path(&self) -> &Path {
-        &self.path
-    }
-
-    fn publish(self) -> Result<()> {
-        if self.target.symlink_metadata().is_ok() {
-            // Succeeds only if it is still an empty directory.
-            fs::remove_dir(&self.target).map_err(unwritable)?;
-        }
-        fs::rename(&self.path, &self.target).map_err(unwritable)
-    }
-}
-
-impl Drop for Staging {
-    fn drop(&mut self) {
-        // Gone already if it became the target.
-        let _ = fs::remove_dir_all(&self.path);
-    }
-}
-
-/// Whether nothing is at `path`, or an empty directory.
-fn is_vacant(path: &Path) -> bool {
-    match path.symlink_metadata() {
-        Err(error) => error.kind() == std::io::ErrorKind::NotFound,
-        Ok(metadata) => {
-            metadata.is_dir() && fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none())
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -408,26 +350,6 @@ mod tests {
         for lie in [&["he", "llx"] as &[&str], &["hell"], &["hello", "!"], &[]] {
             let error = receive("hello", lie).await.unwrap_err();
             assert_eq!(error.reason(), Some(ErrorReason::BundleIncomplete));
-        }
-    }
-
-    #[test]
-    fn a_target_appears_whole_or_not_at_all() {
-        let directory = tempfile::tempdir().unwrap();
-        let parent = directory.path();
-        let target = parent.join("preview");
-        drop(Staging::create(&target).unwrap());
-        assert!(fs::read_dir(parent).unwrap().next().is_none());
-
-        let staging = Staging::create(&target).unwrap();
-        fs::write(prepare(staging.path(), &file_of("x")).unwrap(), "x").unwrap();
-        staging.publish().unwrap();
-        assert_eq!(fs::read_to_string(target.join("a.txt")).unwrap(), "x");
-        assert!(Staging::create(&target).is_err());
-        #[cfg(unix)]
-        {
-            std::os::unix::fs::symlink(parent, parent.join("link")).unwrap();
-            assert!(Staging::create(&parent.join("link")).is_err());
         }
     }
 }
