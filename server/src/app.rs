@@ -311,8 +311,12 @@ fn event_handlers() -> outbox::Handlers {
         .on::<previews::PreviewFailed>(Notify)
 }
 
-/// Removes what nobody needs any more.
-async fn sweep(base: Arc<Base>) -> Result<()> {
+/// Removes what nobody needs any more, as a server does every minute. What one round leaves, the next one
+/// finds.
+///
+/// # Errors
+/// If the database does not answer.
+pub async fn sweep(base: Arc<Base>) -> Result<()> {
     let ctx = Ctx::system(base, "sweep")?;
     let tx = ctx.begin().await?;
     idempotency::sweep(&ctx, &tx).await?;
@@ -435,13 +439,13 @@ fn authorities(config: &Config, addresses: &Addresses) -> Vec<String> {
 ///
 /// # Errors
 /// Whatever cannot be opened or reached.
-pub async fn beside(config: Config) -> Result<Arc<Base>> {
+pub async fn beside(config: Config, clock: Clock) -> Result<Arc<Base>> {
     prepare_data_dir(&config)?;
     let public_url = match &config.public_url {
         Some(url) => url.clone(),
         None => Url::parse(&format!("http://{}", config.listen.public)).map_err(Error::internal)?,
     };
-    build_base(config, Clock::system(), &public_url, Tasks::default()).await
+    build_base(config, clock, &public_url, Tasks::default()).await
 }
 
 /// Gives the account with the address `email` another role on the platform.

@@ -1,114 +1,217 @@
 //! SIGKILL at any step of the path, and a start on what is left.
+//!
+//! Whatever passes between two processes is a step; the process is killed while the step is on its way, or a moment
+//! after it, when it is at something that nobody sees. Which one and when is chosen by a seed.
 
-use std::{env, time::Duration};
+use std::{pin::pin, time::Duration};
 
 use hivesync::{
+    ErrorReason,
     auth::Platform,
     jobs::JobState,
     notifications::NotificationKind,
     page::PageRequest,
     projects::{FileQuery, MirrorState},
 };
-use hivesync_tests::{actor::Actor, backend::Backend, process::Installation, repository::Repository};
+use hivesync_tests::{
+    actor::Actor,
+    backend::Backend,
+    leftovers::sweep_far_ahead,
+    process::Installation,
+    repository::Repository,
+    seed::{Seed, rounds},
+    tap::{Held, Tap},
+};
+use uuid::Uuid;
 
 const FILES: [(&str, &[u8]); 3] = [("a/b.js", b"let b;"), ("index.html", b"<!doctype html>"), ("zero", b"")];
 
-/// Runs `step` while the server is killed `after` this time, and started again.
-async fn through_a_kill<T>(
-    installation: &mut Installation,
-    after: Duration,
-    step: impl Future<Output = T>,
-) -> T {
-    let kill = async {
-        tokio::time::sleep(after).await;
-        installation.kill_server().await;
-    };
-    let (outcome, ()) = tokio::join!(step, kill);
-    outcome
+/// Rounds of each back end, if the environment does not say.
+const ROUNDS: u32 = 6;
+/// How long after a step a process may die: as long as a sync takes between two of its steps.
+const LEAD_MICROS_MAX: u64 = 150_000;
+/// How often a person tries again, each time for as long as the client does.
+const TRIES_MAX: u32 = 60;
+
+/// Who dies.
+#[derive(Clone, Copy, Debug)]
+enum Victim {
+    Server,
+    Worker,
 }
 
-/// The whole path, with the server killed so long after each step has begun.
-async fn path_survives(backend: Backend, after: Duration) {
-    let mut installation = Installation::start(backend).await;
-    let repository = Repository::sample();
-    let ada = installation.user("ada").await;
-    let phone = Actor::sign_in(installation.client("phone", Platform::Ios).await, "ada").await;
-    installation.kill_server().await;
+/// A user with two devices and a repository, whose ways lead through everything.
+struct Traveller {
+    desktop: Actor,
+    phone: Actor,
+    repository: Repository,
+}
 
-    let projects = ada.client.projects();
-    let url = repository.url();
-    let create = projects.create(ada.me.personal_team_id, "site", Some(&url));
-    let project = through_a_kill(&mut installation, after, create).await.expect("a repeat is harmless");
-    let job = through_a_kill(&mut installation, after, ada.sync(project.id)).await;
-    assert_eq!(job.state, JobState::Succeeded, "{job:?}");
-
-    let synced = projects.get(project.id).await.unwrap();
-    assert_eq!(synced.mirror_state, MirrorState::Ready);
-    assert_eq!(synced.head_commit.as_deref(), Some(repository.head().as_str()));
-    let file = projects.read_file(project.id, "index.html", FileQuery::default()).await.unwrap();
-    assert!(file.read_all(1024).await.unwrap().starts_with(b"<!doctype"));
-    let listed = projects.list(ada.me.personal_team_id, PageRequest::first()).await.unwrap().items;
-    assert_eq!(listed.len(), 1, "created once, however often it was asked for");
-
-    let publish = ada.publish(project.id, &FILES);
-    let published = through_a_kill(&mut installation, after, publish).await.expect("an upload goes on");
-    let previews = phone.client.previews();
-    let open = previews.open(&published.token);
-    let opened = through_a_kill(&mut installation, after, open).await.expect("opening is repeatable");
-    for (path, bytes) in FILES {
-        assert_eq!(opened.read(path).await.unwrap().as_ref(), bytes, "{path}");
+impl Traveller {
+    async fn new(installation: &Installation) -> Self {
+        let desktop = installation.user("ada").await;
+        let phone = Actor::sign_in(installation.client("phone", Platform::Ios).await, "ada").await;
+        Self { desktop, phone, repository: Repository::sample() }
     }
-    told_once(&ada).await;
-}
 
-/// Nothing was told twice and nothing was lost between.
-async fn told_once(ada: &Actor) {
-    ada.told(NotificationKind::PreviewReady, None).await;
-    let page = ada.client.notifications().list(false, PageRequest::first()).await.unwrap().page;
-    let mut sequences: Vec<u64> = page.items.iter().map(|told| told.sequence).collect();
-    sequences.reverse();
-    assert_eq!(sequences, (1..=u64::try_from(sequences.len()).unwrap()).collect::<Vec<_>>());
-    for kind in [NotificationKind::RepositorySynced, NotificationKind::PreviewReady] {
-        assert_eq!(page.items.iter().filter(|told| told.kind == kind).count(), 1, "{kind:?}");
+    /// The whole path, from a new project to its end.
+    async fn go(&self, name: &str) {
+        let project = self.create(name).await;
+        self.sync(project).await;
+        let preview = self.publish(project).await;
+        self.told_once(project, preview).await;
+        let projects = self.desktop.client.projects();
+        persist(async || projects.delete(project).await).await.expect("it can be deleted");
     }
-}
 
-/// Moments within a step at which the server dies.
-fn moments() -> &'static [u64] {
-    let all: &[u64] = &[0, 3, 10, 30, 80, 200];
-    if env::var_os("HIVESYNC_TEST_QUICK").is_some() { &all[2..3] } else { all }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_path_survives_kills_of_the_server_on_embedded_stores() {
-    for &millis in moments() {
-        path_survives(Backend::Embedded, Duration::from_millis(millis)).await;
+    async fn create(&self, name: &str) -> Uuid {
+        let (projects, team) = (self.desktop.client.projects(), self.desktop.me.personal_team_id);
+        let url = self.repository.url();
+        match persist(async || projects.create(team, name, Some(&url)).await).await {
+            Ok(_) => {}
+            // An earlier try took effect, although its answer was lost.
+            Err(error) => assert_eq!(error.reason(), Some(ErrorReason::AlreadyExists)),
+        }
+        let listed = persist(async || projects.list(team, PageRequest::first()).await).await.expect("listed");
+        let [project] = &listed.items[..] else {
+            panic!("created once, however often asked for: {listed:?}")
+        };
+        assert_eq!(project.name, name);
+        project.id
     }
-}
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_path_survives_kills_of_the_server_on_production_stores() {
-    if Backend::Production.available() {
-        for &millis in moments() {
-            path_survives(Backend::Production, Duration::from_millis(millis)).await;
+    async fn sync(&self, project: Uuid) {
+        let projects = self.desktop.client.projects();
+        let job = persist(async || projects.sync(project).await).await.expect("it is queued");
+        let job = self.desktop.end_of(job.id).await;
+        assert_eq!(job.state, JobState::Succeeded, "{job:?}");
+        let synced = persist(async || projects.get(project).await).await.expect("it is there");
+        assert_eq!(synced.mirror_state, MirrorState::Ready);
+        assert_eq!(synced.head_commit.as_deref(), Some(self.repository.head().as_str()));
+        let page = persist(async || {
+            let file = projects.read_file(project, "index.html", FileQuery::default()).await?;
+            file.read_all(1024).await
+        });
+        assert!(page.await.expect("it can be read").starts_with(b"<!doctype"));
+    }
+
+    async fn publish(&self, project: Uuid) -> Uuid {
+        let published =
+            persist(async || self.desktop.publish(project, &FILES).await).await.expect("published");
+        persist(async || {
+            let opened = self.phone.client.previews().open(&published.token).await?;
+            for (path, bytes) in FILES {
+                assert_eq!(opened.read(path).await?.as_ref(), bytes, "{path}");
+            }
+            Ok(())
+        })
+        .await
+        .expect("it can be opened");
+        published.preview.id
+    }
+
+    /// Nothing was told twice and nothing was lost between.
+    async fn told_once(&self, project: Uuid, preview: Uuid) {
+        self.desktop.told(NotificationKind::PreviewReady, Some(preview)).await;
+        let notifications = self.desktop.client.notifications();
+        let listed = persist(async || notifications.list(false, PageRequest::first()).await).await;
+        let told = listed.expect("they can be listed").page.items;
+        assert!(told.windows(2).all(|pair| pair[0].sequence == pair[1].sequence + 1), "{told:?}");
+        for subject in [project, preview] {
+            let about = told.iter().filter(|told| told.subject_id == Some(subject));
+            assert!(about.count() <= 1, "{told:?}");
         }
     }
 }
 
-/// A worker that dies in the middle leaves its job to the next.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_job_survives_kills_of_the_worker() {
-    let mut installation = Installation::start(Backend::Embedded).await;
-    let repository = Repository::sample();
-    let ada = installation.user("ada").await;
-    let project = ada.project("site", &repository).await;
-    for &millis in moments() {
-        let job = ada.client.projects().sync(project.id).await.unwrap();
-        tokio::time::sleep(Duration::from_millis(millis)).await;
-        installation.kill_worker();
-        let job = ada.end_of(job.id).await;
-        assert_eq!(job.state, JobState::Succeeded, "{job:?}");
+/// Does again what failed because the server was not there, as a person would.
+async fn persist<T>(mut attempt: impl AsyncFnMut() -> hivesync::Result<T>) -> hivesync::Result<T> {
+    let mut outcome = attempt().await;
+    for _ in 0..TRIES_MAX {
+        match outcome {
+            Err(error) if error.is_transient() => outcome = attempt().await,
+            outcome => return outcome,
+        }
     }
-    let file = ada.client.projects().read_file(project.id, "index.html", FileQuery::default()).await.unwrap();
-    assert!(file.read_all(1024).await.unwrap().starts_with(b"<!doctype"));
+    outcome
+}
+
+/// Goes the path again and again, and kills the one or the other on the way, wherever the seed says.
+async fn path_survives(backend: Backend) {
+    let mut seed = Seed::of_environment();
+    let mut installation = Installation::tapped(backend).await;
+    let traveller = Traveller::new(&installation).await;
+    let stored = installation.stored();
+    let before = [Victim::Server, Victim::Worker].map(|victim| victim.tap(&installation).passed());
+    traveller.go("undisturbed").await;
+    let mut steps = [Victim::Server, Victim::Worker].map(|victim| victim.tap(&installation).passed());
+    steps.iter_mut().zip(before).for_each(|(steps, before)| *steps -= before);
+    stored.check().await;
+
+    for round in 0..rounds(ROUNDS) {
+        let victim = [Victim::Server, Victim::Worker][seed.below(2) as usize];
+        let step = seed.below(steps[victim as usize]);
+        let lead = (seed.below(2) == 0).then(|| Duration::from_micros(seed.below(LEAD_MICROS_MAX)));
+        eprintln!("round {round}: {victim:?}, step {step} of {}, {lead:?} after", steps[victim as usize]);
+        let caught = victim.tap(&installation).catch(step);
+        let name = format!("round-{round}");
+        let mut path = pin!(traveller.go(&name));
+        tokio::select! {
+            // It was shorter this time.
+            () = &mut path => {}
+            held = caught => {
+                let kill = victim.die(&mut installation, held.expect("the tap stands"), lead);
+                tokio::join!(path, kill);
+            }
+        }
+        stored.check().await;
+    }
+    installation.stop().await;
+    sweep_far_ahead(&installation).await;
+    stored.check_all_gone().await;
+}
+
+impl Victim {
+    /// Where its steps are counted.
+    fn tap(self, installation: &Installation) -> &Tap {
+        match self {
+            Self::Server => installation.clients_tap(),
+            Self::Worker => installation.worker_tap(),
+        }
+    }
+
+    /// Dies during a step, or so long after it, and is started again.
+    async fn die(self, installation: &mut Installation, step: Held, lead: Option<Duration>) {
+        if let Some(lead) = lead {
+            drop(step);
+            tokio::time::sleep(lead).await;
+            self.kill(installation).await;
+        } else {
+            self.kill(installation).await;
+            drop(step);
+        }
+        match self {
+            Self::Server => installation.start_server().await,
+            Self::Worker => installation.start_worker().await,
+        }
+    }
+
+    async fn kill(self, installation: &mut Installation) {
+        match self {
+            Self::Server => installation.kill_server().await,
+            Self::Worker => installation.kill_worker().await,
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_path_survives_kills_on_embedded_stores() {
+    Box::pin(path_survives(Backend::Embedded)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_path_survives_kills_on_production_stores() {
+    if Backend::Production.available() {
+        Box::pin(path_survives(Backend::Production)).await;
+    }
 }

@@ -1,7 +1,12 @@
 //! What survives the sudden death of a process: everything that was answered, and nothing by halves.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::print_stderr, reason = "a test says what chance has chosen")]
 #![allow(clippy::disallowed_methods, reason = "faults happen at moments of the real clock")]
 
 mod canary;
+mod client;
+mod drain;
 mod kill;
+mod leftovers;
+mod session;

@@ -83,9 +83,12 @@ async fn answer(answers: &mut ChildStdin, answer: Value) {
 /// Does what a driver asks for.
 async fn oblige(installation: &mut Installation, what: &str) {
     match what {
-        "kill_server" => installation.kill_server().await,
-        "stop_worker" => installation.stop_worker(),
-        "start_worker" => installation.start_worker(),
+        "kill_server" => {
+            installation.kill_server().await;
+            installation.start_server().await;
+        }
+        "stop_worker" => installation.kill_worker().await,
+        "start_worker" => installation.start_worker().await,
         _ => panic!("what is {what}?"),
     }
 }

@@ -8,6 +8,7 @@ use hivesync_server::{
     base::{
         actor::PlatformRole,
         boot,
+        clock::Clock,
         config::Source,
         error::{Reason, Result},
     },
@@ -61,7 +62,7 @@ impl Operator {
             Err(faults) => return super::refuse(&faults),
         };
         let outcome: Result<()> = async {
-            let base = app::beside(config).await?;
+            let base = app::beside(config, Clock::system()).await?;
             match &self.action {
                 Action::Grant { email } => app::set_role(base, email, PlatformRole::Admin).await,
                 Action::Automate { email } => app::set_role(base, email, PlatformRole::Service).await,

@@ -5,7 +5,10 @@ mod database;
 mod gateway;
 mod keys;
 
-use std::{env, path::Path};
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
 
 use bucket::Bucket;
 use database::OwnDatabase;
@@ -49,6 +52,9 @@ fn setting(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }
 
+/// The directory from which buckets are served.
+const OBJECTS_DIR: &str = "s3";
+
 /// The stores of one world, gone with it.
 pub struct Stores {
     settings: Vec<(&'static str, String)>,
@@ -71,7 +77,7 @@ impl Stores {
 
     async fn gateway(directory: &Path) -> Self {
         let program = tool::find(GATEWAY).expect("the back end is available");
-        let gateway = Gateway::open(&program, &directory.join("s3")).await;
+        let gateway = Gateway::open(&program, &directory.join(OBJECTS_DIR)).await;
         let settings = object_settings(gateway.url()).into();
         Self { settings, _database: None, _bucket: None, _gateway: Some(gateway) }
     }
@@ -80,7 +86,7 @@ impl Stores {
         let postgres = setting(POSTGRES).expect("the back end is available");
         let redis = setting(REDIS).expect("the back end is available");
         let database = OwnDatabase::create(&postgres).await;
-        let bucket = Bucket::open(&directory.join("s3")).await;
+        let bucket = Bucket::open(&directory.join(OBJECTS_DIR)).await;
         let mut settings = vec![
             ("DATABASE_URL", database.url().to_owned()),
             ("DATABASE_CONNECTIONS_MAX", "8".to_owned()),
@@ -88,6 +94,22 @@ impl Stores {
         ];
         settings.extend(object_settings(bucket.url()));
         Self { settings, _database: Some(database), _bucket: Some(bucket), _gateway: None }
+    }
+
+    /// The database, unless it is the server's own.
+    #[must_use]
+    pub fn database_url(&self) -> Option<&str> {
+        self.setting("DATABASE_URL")
+    }
+
+    /// Where the objects really are, of stores that were opened below `directory`, unless they are the server's own.
+    #[must_use]
+    pub fn objects(&self, directory: &Path) -> Option<PathBuf> {
+        self.setting("OBJECT_STORE_URL").map(|_| directory.join(OBJECTS_DIR).join(bucket::NAME))
+    }
+
+    fn setting(&self, wanted: &str) -> Option<&str> {
+        self.settings.iter().find_map(|(name, value)| (*name == wanted).then_some(value.as_str()))
     }
 
     /// What the server must be told to use them.

@@ -1,0 +1,144 @@
+//! A client killed at any step of the path, and started again, as somebody does whose terminal closed.
+
+use std::{fs, process::Output};
+
+use hivesync::page::PageRequest;
+use hivesync_tests::{
+    actor::Actor,
+    backend::Backend,
+    caller::PASSWORD,
+    command_line::{CommandLine, said},
+    leftovers::sweep_far_ahead,
+    process::Installation,
+    repository::Repository,
+    seed::{Seed, rounds},
+    tap::Held,
+};
+use tokio::sync::oneshot;
+
+/// Rounds of each back end, if the environment does not say.
+const ROUNDS: u32 = 3;
+/// What `hsync` says of what exists already, and of what nobody is signed in for.
+const CONFLICT: Option<i32> = Some(6);
+const SIGNED_OUT: Option<i32> = Some(3);
+
+/// Somebody at a terminal, and the step at which their next process dies.
+struct Person {
+    shell: CommandLine,
+    doom: Option<oneshot::Receiver<Held>>,
+}
+
+impl Person {
+    /// Runs `hsync`; if it dies on the way, runs it again. Whether it did comes with what it said.
+    async fn run(&mut self, arguments: &[&str], input: &str) -> (Output, bool) {
+        let mut process = self.shell.start(arguments, input).await;
+        if let Some(doom) = &mut self.doom {
+            tokio::select! {
+                _ = process.wait() => {}
+                held = doom => {
+                    process.kill().await.expect("it can be killed");
+                    self.doom = None;
+                    drop(held);
+                    eprintln!("it died during {}", arguments[..2].join(" "));
+                    return (self.shell.run(arguments, input).await, true);
+                }
+            }
+        }
+        (process.wait_with_output().await.expect("it ends"), false)
+    }
+
+    async fn succeed(&mut self, arguments: &[&str], input: &str) -> String {
+        let (output, _) = self.run(arguments, input).await;
+        assert!(output.status.success(), "{arguments:?}: {}", said(&output));
+        String::from_utf8(output.stdout).expect("UTF-8")
+    }
+
+    /// The whole path, in a new project.
+    async fn go(&mut self, ada: &Actor, repository: &Repository, name: &str) {
+        self.succeed(&["login", &ada.email, "--password-stdin"], PASSWORD).await;
+        let url = repository.url();
+        let (created, died) = self.run(&["project", "create", name, "--url", &url], "").await;
+        let exists = died && created.status.code() == CONFLICT;
+        assert!(created.status.success() || exists, "{}", said(&created));
+        let listed = ada.client.projects().list(ada.me.personal_team_id, PageRequest::first()).await;
+        assert_eq!(listed.expect("listed").items.len(), 1, "created once");
+
+        self.succeed(&["repo", "sync", name], "").await;
+        let page = self.succeed(&["repo", "cat", name, "index.html"], "").await;
+        assert!(page.starts_with("<!doctype"), "{page}");
+        let published = self.succeed(&["--json", "preview", "publish", name, "bundle"], "").await;
+        let published: serde_json::Value = serde_json::from_str(&published).expect("JSON");
+        let token = published["token"].as_str().expect("a token");
+        let (opened, died) = self.run(&["preview", "open", token, name], "").await;
+        // It may have died when all was done.
+        let received = fs::read(self.shell.home().join(name).join("index.html"));
+        assert!(opened.status.success() || died, "{}", said(&opened));
+        assert_eq!(received.expect("received whole"), b"<!doctype html>");
+        self.succeed(&["notifications"], "").await;
+        self.run(&["logout"], "").await;
+        let (whoami, _) = self.run(&["whoami"], "").await;
+        assert_eq!(whoami.status.code(), SIGNED_OUT, "{}", said(&whoami));
+    }
+
+    /// Nothing but what was asked for is in the home.
+    fn check_home(&self) {
+        let known = [".local", ".sealed.lock", "bundle", "passphrase", "sealed"];
+        let entries = fs::read_dir(self.shell.home()).expect("readable");
+        let names = entries.map(|entry| entry.expect("readable").file_name().to_string_lossy().into_owned());
+        let others: Vec<_> =
+            names.filter(|name| !known.contains(&name.as_str()) && !name.starts_with("round")).collect();
+        assert!(others.is_empty(), "left over: {others:?}");
+    }
+}
+
+async fn path_survives(backend: Backend) {
+    let mut seed = Seed::of_environment();
+    let mut installation = Installation::tapped(backend).await;
+    let ada = installation.user("ada").await;
+    let repository = Repository::sample();
+    let mut person = Person { shell: CommandLine::new(installation.public()), doom: None };
+    let bundle = person.shell.home().join("bundle");
+    fs::create_dir(&bundle).expect("a directory");
+    fs::write(bundle.join("index.html"), "<!doctype html>").expect("a file");
+    let stored = installation.stored();
+    let before = installation.clients_tap().passed();
+    let mut steps = 0;
+    for round in 0..=rounds(ROUNDS) {
+        if round > 0 {
+            let step = seed.below(steps);
+            eprintln!("round {round}: the client dies at step {step} of {steps}");
+            person.doom = Some(installation.clients_tap().catch(step));
+        }
+        person.go(&ada, &repository, &format!("round-{round}")).await;
+        if round == 0 {
+            steps = installation.clients_tap().passed() - before;
+        }
+        for project in ada
+            .client
+            .projects()
+            .list(ada.me.personal_team_id, PageRequest::first())
+            .await
+            .expect("listed")
+            .items
+        {
+            ada.client.projects().delete(project.id).await.expect("deleted");
+        }
+        stored.check().await;
+        person.check_home();
+    }
+    installation.stop().await;
+    sweep_far_ahead(&installation).await;
+    stored.check_all_gone().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_path_survives_kills_of_the_client_on_embedded_stores() {
+    path_survives(Backend::Embedded).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_path_survives_kills_of_the_client_on_production_stores() {
+    if Backend::Production.available() {
+        path_survives(Backend::Production).await;
+    }
+}
