@@ -97,7 +97,8 @@ where
 
 /// The connections that the system has let in and nobody has taken yet, up to the moment at which the listener
 /// closes: to close on them would lose their calls without a word. The system itself is asked, because the
-/// runtime may not have heard of the latest.
+/// runtime may not have heard of the latest. No more than a listener may hold: whoever goes on connecting must
+/// not keep it open.
 fn still_waiting(listener: TcpListener) -> impl Iterator<Item = (TcpStream, SocketAddr)> {
     let listener = listener.into_std().ok();
     std::iter::from_fn(move || {
@@ -105,6 +106,7 @@ fn still_waiting(listener: TcpListener) -> impl Iterator<Item = (TcpStream, Sock
         stream.set_nonblocking(true).ok()?;
         Some((TcpStream::from_std(stream).ok()?, peer))
     })
+    .take(CONNECTIONS_MAX)
 }
 
 async fn connect<S>(stream: TcpStream, peer: SocketAddr, tls: Option<Tls>, service: S, tasks: &Tasks)
