@@ -207,6 +207,7 @@ async fn a_preview_that_nobody_can_open_yet_is_revoked() {
         assert!(shown.contains("The preview was revoked."), "{shown}");
         let previews = ada.client.previews().list(project, PageRequest::first()).await.unwrap().items;
         assert_eq!(previews.iter().map(|preview| preview.state).collect::<Vec<_>>(), [PreviewState::Revoked]);
+        assert_eq!(newest(&ada).await.state, JobState::Cancelled, "nobody verifies it any more");
     })
     .await;
 }

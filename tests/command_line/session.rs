@@ -86,6 +86,27 @@ async fn nothing_is_kept_without_a_key_store() {
     .await;
 }
 
+/// What `--verbose` says helps to find a failure, and holds no secret.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_goes_on_is_told_without_secrets() {
+    in_time(async {
+        let world = World::without_worker(Backend::Embedded, &[]).await;
+        let ada = world.user("ada").await;
+        let program = Program::of(&world, &ada);
+        let (shown, _) = program.on_terminal(&["whoami", "--verbose"]).end();
+        let piped = program.run(&["whoami", "--verbose"]);
+        for shown in [shown.as_str(), &piped.stderr] {
+            assert!(shown.contains("/hivesync.v1.UserService/GetMe"), "{shown}");
+            assert!(
+                !shown.contains(PASSWORD) && !shown.contains("Bearer") && !shown.contains("eyJ"),
+                "{shown}"
+            );
+        }
+        assert!(shown.contains('\x1b') && !piped.stderr.contains('\x1b'), "{piped:?}");
+    })
+    .await;
+}
+
 /// On the key store of a desktop, in one go: the key store lives as long as its bus.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_store_keeps_the_session_between_runs() {

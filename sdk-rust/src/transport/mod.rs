@@ -94,6 +94,7 @@ impl Transport {
             let status = match self.attempt::<R>(request.clone(), credentials, budget).await {
                 Ok(response) => {
                     self.throttle.succeeded();
+                    tracing::debug!(rpc = R::PATH, tries, "call answered");
                     return Ok(response);
                 }
                 Err(status) => status,

@@ -140,7 +140,7 @@ Without a key store (servers, containers) nothing is written to disk unless you 
 HSYNC_SEALED_FILE to a path to stay signed in by a file that is sealed under a passphrase, which is
 asked for, or read from the file that HSYNC_SEALED_PASSPHRASE_FILE names. Or set HSYNC_EMAIL and
 HSYNC_PASSWORD instead of `hsync login`: each run then signs in by itself, as a new device, and
-signs out at its end.
+signs out at its end. Sign-ins are limited: what runs hsync often is better off with the file.
 
 What --json prints, each command says in its --help: uuid, time (RFC 3339), text, number and bool
 are what they say, `x?` may be null, `[x]` is any number of them, and a name in capitals stands for

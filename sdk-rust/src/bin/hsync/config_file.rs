@@ -44,24 +44,7 @@ impl ConfigFile {
             Err(Refusal::Owner) => return Err(refuse("belongs to somebody else. Remove it.")),
             Err(Refusal::Size) => return Err(refuse("is larger than 64 KiB. Remove it.")),
         };
-        let kept = text.parse::<Table>().map_err(|error| {
-            let line = error
-                .span()
-                .and_then(|span| text.get(..span.start))
-                .map_or(1, |before| before.lines().count().max(1));
-            refuse(&format!("is no TOML in line {line}: {}. Correct or remove it.", error.message()))
-        })?;
-        for (name, value) in &kept {
-            if !SettingName::ALL.iter().any(|known| known.as_str() == name) {
-                let known = SettingName::ALL.map(SettingName::as_str).join(", ");
-                return Err(refuse(&format!(
-                    "sets `{name}`, which is none of {known}. Correct or remove it."
-                )));
-            }
-            if !value.is_str() {
-                return Err(refuse(&format!("sets `{name}` to what is no text. Put it in quotes.")));
-            }
-        }
+        let kept = parse(&text).map_err(|why| refuse(&why))?;
         Ok(Self { path: Some(path), kept })
     }
 
@@ -105,6 +88,25 @@ impl ConfigFile {
         }
         Ok(moved?)
     }
+}
+
+/// The settings in `text`, or why it holds something else.
+fn parse(text: &str) -> Result<Table, String> {
+    let kept = text.parse::<Table>().map_err(|error| {
+        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        let line = before.lines().count().max(1);
+        format!("is no TOML in line {line}: {}. Correct or remove it.", error.message())
+    })?;
+    for (name, value) in &kept {
+        if !SettingName::ALL.iter().any(|known| known.as_str() == name) {
+            let known = SettingName::ALL.map(SettingName::as_str).join(", ");
+            return Err(format!("sets `{name}`, which is none of {known}. Correct or remove it."));
+        }
+        if !value.is_str() {
+            return Err(format!("sets `{name}` to what is no text. Put it in quotes."));
+        }
+    }
+    Ok(kept)
 }
 
 /// Why a file is not read.

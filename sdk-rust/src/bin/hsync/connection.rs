@@ -99,25 +99,31 @@ impl Connection {
     /// Undoes what an interrupted run has started, and says what became of it.
     pub(crate) async fn undo(&self) -> Option<String> {
         let started = self.lock().take()?;
-        let outcome = match started {
-            Started::Job(id) => self.client.jobs().cancel(id).await.map(|job| match job.state {
-                JobState::Cancelled => "The job was cancelled.",
-                JobState::Cancelling => "The job is being cancelled.",
-                _ => "The job had ended already.",
-            }),
-            Started::Preview(id) => {
-                self.client.previews().revoke(id).await.map(|_| "The preview was revoked.")
-            }
-        };
-        Some(match (outcome, started) {
-            (Ok(said), _) => said.to_owned(),
-            (Err(error), Started::Job(id)) => {
-                format!("The job {id} could not be cancelled: {error} Try `hsync job cancel {id}`.")
-            }
-            (Err(error), Started::Preview(id)) => {
-                format!("The preview {id} could not be revoked: {error} Try `hsync preview revoke {id}`.")
-            }
+        Some(match started {
+            Started::Job(id) => match self.client.jobs().cancel(id).await {
+                Ok(job) if job.state == JobState::Cancelled => "The job was cancelled.".to_owned(),
+                Ok(job) if job.state == JobState::Cancelling => "The job is being cancelled.".to_owned(),
+                Ok(_) => "The job had ended already.".to_owned(),
+                Err(error) => {
+                    format!("The job {id} could not be cancelled: {error} Try `hsync job cancel {id}`.")
+                }
+            },
+            Started::Preview(id) => match self.revoke(id).await {
+                Ok(()) => "The preview was revoked.".to_owned(),
+                Err(error) => {
+                    format!("The preview {id} could not be revoked: {error} Try `hsync preview revoke {id}`.")
+                }
+            },
         })
+    }
+
+    /// Ends a preview, and the work of making sure of its files.
+    async fn revoke(&self, id: Uuid) -> hivesync::Result<()> {
+        let preview = self.client.previews().revoke(id).await?;
+        match preview.verify_job_id {
+            Some(job) => self.client.jobs().cancel(job).await.map(drop),
+            None => Ok(()),
+        }
     }
 
     /// Signs out, if the session was for this run alone.

@@ -87,6 +87,10 @@ impl Failure {
                 Some("Run `hsync login`; where there is no key store, set HSYNC_EMAIL and HSYNC_PASSWORD.")
             }
             (ErrorKind::SignedOut { .. }, _) => Some("Run `hsync login`."),
+            (ErrorKind::RateLimited { .. }, _) => Some(
+                "Wait. A script that runs hsync often stays signed in by HSYNC_SEALED_FILE: with HSYNC_EMAIL, \
+                 each run is a sign-in.",
+            ),
             (ErrorKind::Offline, _) => {
                 Some("Run `hsync config list` to see which server is meant, and where that is set.")
             }

@@ -20,13 +20,12 @@ mod settings;
 mod team;
 mod text;
 
-use std::{io, process::ExitCode, time::Duration};
+use std::{process::ExitCode, time::Duration};
 
 use clap::{CommandFactory as _, FromArgMatches as _};
 use clap_complete::Shell;
 use serde_json::json;
 use tokio::runtime;
-use tracing_subscriber::filter::LevelFilter;
 
 use crate::{
     arguments::{Arguments, Command},
@@ -45,7 +44,7 @@ fn main() -> ExitCode {
     let matches = Arguments::command().get_matches();
     let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     if arguments.verbose {
-        tracing_subscriber::fmt().with_max_level(LevelFilter::DEBUG).with_writer(io::stderr).init();
+        output::show_log();
     }
     let output = Output::new(arguments.json);
     let outcome = runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::from);

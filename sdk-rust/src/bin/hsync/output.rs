@@ -5,6 +5,13 @@ use std::io::{self, IsTerminal as _, Write as _};
 use hivesync::terminal::Progress;
 use serde::Serialize;
 use serde_json::json;
+use tracing_subscriber::{
+    Layer as _,
+    filter::{LevelFilter, Targets},
+    fmt,
+    layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
+};
 
 use crate::{
     failure::{Failure, Result},
@@ -91,6 +98,17 @@ impl Output {
     pub(crate) fn progress(self, label: &str) -> Progress {
         if self.json { Progress::hidden() } else { Progress::new(label) }
     }
+}
+
+/// Whose log says how a call went.
+const LOGGED: [&str; 3] = ["hivesync", "hyper_util", "tonic"];
+
+/// Says on standard error what goes on.
+pub(crate) fn show_log() {
+    let coloured = is_coloured(io::stderr().is_terminal());
+    let logged = Targets::new().with_targets(LOGGED.map(|name| (name, LevelFilter::DEBUG)));
+    let lines = fmt::layer().with_writer(io::stderr).with_ansi(coloured).with_filter(logged);
+    tracing_subscriber::registry().with(lines).init();
 }
 
 /// Whether colours are wanted on a terminal (<https://no-color.org>).

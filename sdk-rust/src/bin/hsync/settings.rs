@@ -1,6 +1,6 @@
 //! What a run goes by: options, then the environment, then the configuration file, then what is built in.
 
-use std::{fmt, fs, path::PathBuf, sync::Arc};
+use std::{fmt, fs::File, io::Read as _, sync::Arc};
 
 use clap::{ArgMatches, Args, ValueEnum, parser::ValueSource};
 use hivesync::{
@@ -158,10 +158,11 @@ impl Settings {
 
 fn certificates(path: &str) -> Result<Vec<u8>> {
     let unusable = |why: &dyn fmt::Display| Failure::Usage(format!("The file {path} of certificates {why}."));
-    let path = PathBuf::from(path);
-    let size = fs::metadata(&path).map_err(|error| unusable(&format_args!("cannot be read: {error}")))?.len();
-    if size > CA_BYTES_MAX {
-        return Err(unusable(&"is larger than 1 MiB"));
+    let mut pem = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(CA_BYTES_MAX + 1).read_to_end(&mut pem));
+    match read {
+        Ok(length) if length as u64 <= CA_BYTES_MAX => Ok(pem),
+        Ok(_) => Err(unusable(&"is larger than 1 MiB")),
+        Err(error) => Err(unusable(&format_args!("cannot be read: {error}"))),
     }
-    fs::read(&path).map_err(|error| unusable(&format_args!("cannot be read: {error}")))
 }
