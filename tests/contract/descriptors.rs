@@ -10,9 +10,11 @@ use prost_types::{FileDescriptorProto, FileDescriptorSet, method_options::Idempo
 /// RPCs that may not be repeated: a second sign-in is a second session, a stream is a life of its own.
 const NOT_REPEATABLE: [&str; 2] = ["hivesync.v1.AuthService/Login", "hivesync.v1.WorkerService/Session"];
 
-/// Numbers of fields in `descriptor.proto`: services of a file, methods of a service.
+/// Numbers of fields in `descriptor.proto`: services and enums of a file, methods of a service, values of an enum.
 const SERVICE: i32 = 6;
 const METHOD: i32 = 2;
+const ENUM: i32 = 5;
+const VALUE: i32 = 2;
 
 pub(crate) fn files() -> Vec<FileDescriptorProto> {
     let files = FileDescriptorSet::decode(DESCRIPTORS).expect("a descriptor set").file;
@@ -74,6 +76,19 @@ fn comment(file: &FileDescriptorProto, path: &[i32]) -> String {
         .filter(|location| location.path == path)
         .map(|location| location.leading_comments().trim().to_owned())
         .collect()
+}
+
+/// What the contract says of a reason.
+pub(crate) fn reason_comment(name: &str) -> String {
+    for file in files() {
+        for (e, reasons) in (0..).zip(&file.enum_type).filter(|(_, found)| found.name() == "ErrorReason") {
+            let mut values = (0..).zip(&reasons.value);
+            if let Some((v, _)) = values.find(|(_, value)| value.name() == name) {
+                return comment(&file, &[ENUM, e, VALUE, v]);
+            }
+        }
+    }
+    panic!("the contract has no reason {name}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The configuration: read once, from the environment and an optional file, before anything is opened.
 
+pub mod settings;
 mod source;
 
 use std::{

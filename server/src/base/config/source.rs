@@ -43,6 +43,9 @@ impl Fault {
 #[derive(Clone, Default)]
 pub struct Source {
     settings: BTreeMap<String, String>,
+    /// The names that were asked for, so that a test can hold the reference against them.
+    #[cfg(test)]
+    asked: std::sync::Arc<std::sync::Mutex<std::collections::BTreeSet<String>>>,
 }
 
 impl Source {
@@ -53,7 +56,7 @@ impl Source {
         let text = |value: std::ffi::OsString| value.into_string().ok();
         let settings =
             std::env::vars_os().filter_map(|(name, value)| Some((text(name)?, text(value)?))).collect();
-        Self { settings }
+        Self { settings, ..Self::default() }
     }
 
     /// The settings of `self`, and for those it lacks, the ones of the TOML file at `path`.
@@ -88,7 +91,15 @@ impl Source {
     /// The setting `name`, unless it is empty.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<String> {
+        #[cfg(test)]
+        self.asked.lock().unwrap().insert(name.to_owned());
         self.settings.get(name).filter(|value| !value.is_empty()).cloned()
+    }
+
+    /// The names that were asked for.
+    #[cfg(test)]
+    pub fn asked(&self) -> std::collections::BTreeSet<String> {
+        self.asked.lock().unwrap().clone()
     }
 
     /// The setting `name` as a list that is separated by commas.
