@@ -1,4 +1,5 @@
-//! What survives the sudden death of a process: everything that was answered, and nothing by halves.
+//! What survives the sudden death of a process, or of what it depends on: everything that was answered, and nothing by
+//! halves.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(clippy::print_stderr, reason = "a test says what chance has chosen")]
@@ -9,4 +10,5 @@ mod client;
 mod drain;
 mod kill;
 mod leftovers;
+mod outage;
 mod session;

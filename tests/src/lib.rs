@@ -15,6 +15,7 @@ pub mod leftovers;
 pub mod manifest;
 pub mod process;
 pub mod raw_worker;
+pub mod relay;
 pub mod repository;
 pub mod rows;
 pub mod seed;

@@ -120,10 +120,28 @@ impl From<sea_orm::DbErr> for Error {
         use sea_orm::DbErr;
         let reason = match &error {
             DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => Reason::Unavailable,
+            other if is_lost(other) => Reason::Unavailable,
             other if is_serialization_failure(other) => Reason::Conflict,
             _ => Reason::Internal,
         };
         Self::new(reason).because(error)
+    }
+}
+
+/// Whether the connection ended under the statement: by itself, or because the database goes down or is not up yet
+/// (PostgreSQL's SQLSTATE class 08, and 57P01 to 57P03).
+fn is_lost(error: &sea_orm::DbErr) -> bool {
+    use sea_orm::{DbErr, RuntimeErr, sqlx};
+    let (DbErr::Exec(RuntimeErr::SqlxError(cause)) | DbErr::Query(RuntimeErr::SqlxError(cause))) = error
+    else {
+        return false;
+    };
+    match &**cause {
+        sqlx::Error::Io(_) | sqlx::Error::PoolClosed => true,
+        sqlx::Error::Database(answer) => {
+            answer.code().is_some_and(|code| code.starts_with("08") || code.starts_with("57P0"))
+        }
+        _ => false,
     }
 }
 
