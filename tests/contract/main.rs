@@ -13,6 +13,7 @@ mod errors;
 mod golden;
 mod idempotency;
 mod paging;
+mod personal_data;
 mod policy;
 mod provoked;
 mod reference;
