@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, error::Error as _, fs, net::SocketAddr, sync::A
 use bytes::Bytes;
 use futures::{StreamExt as _, stream};
 use hivesync::{
+    Client,
     notifications::{NotificationEvent, NotificationKind, NotificationStream, StartAt},
     teams::TeamRole,
 };
@@ -36,6 +37,8 @@ const CONNECTIONS: usize = 4;
 const HELD_CALLS: usize = 8;
 /// Calls in a row on each connection, which with those stay within what a team may create.
 const WRITES_MAX: usize = 150;
+/// Callers at the same time by one client of the library.
+const PATRONS: usize = 16;
 /// Clients that connect anew for each call.
 const KNOCKERS: usize = 4;
 /// The pause after a call that was not answered.
@@ -55,6 +58,9 @@ async fn a_successor_takes_over_and_no_call_is_lost() {
     }
     let upload = Upload::begin(&installation, &connections[0].caller, &gate).await;
     let follower = Follower::start(&installation).await;
+    let patrons: Vec<_> = (0..PATRONS)
+        .map(|_| tokio::spawn(patronise(follower.ada.client.clone(), load.subscribe())))
+        .collect();
     let public = installation.public();
     let knockers: Vec<_> = (0..KNOCKERS).map(|_| tokio::spawn(knock(public, load.subscribe()))).collect();
 
@@ -76,6 +82,10 @@ async fn a_successor_takes_over_and_no_call_is_lost() {
         let knocks = knocker.await.expect("the knocker ends");
         assert!(knocks.lost.is_empty(), "let in and not answered: {:?}", knocks.lost);
         assert!(knocks.answered > 0);
+    }
+    for patron in patrons {
+        let calls = patron.await.expect("the patron ends").expect("the client makes it invisible");
+        assert!(calls > 0);
     }
     follower.check().await;
 }
@@ -151,6 +161,16 @@ impl Writes {
         }
         writes
     }
+}
+
+/// Calls by the client library, one after the other; none may fail.
+async fn patronise(client: Client, load: watch::Receiver<bool>) -> hivesync::Result<usize> {
+    let mut calls = 0;
+    while *load.borrow() {
+        client.users().me().await?;
+        calls += 1;
+    }
+    Ok(calls)
 }
 
 /// What came of connecting and calling, again and again.
@@ -252,11 +272,16 @@ impl Follower {
         let teams = self.bob.client.teams();
         let team = teams.create("friends").await.expect("created").id;
         let invitation = teams.invite(team, &self.ada.email, TeamRole::Member).await.expect("invited").id;
-        match self.told.next().await {
-            Some(Ok(NotificationEvent::Notification(told))) => {
-                assert_eq!((told.kind, told.subject_id), (NotificationKind::Invited, Some(invitation)));
+        loop {
+            match self.told.next().await {
+                Some(Ok(NotificationEvent::Notification(told))) => {
+                    assert_eq!((told.kind, told.subject_id), (NotificationKind::Invited, Some(invitation)));
+                    return;
+                }
+                // The first stream after the one that ended may have been the last of the server that left.
+                Some(Ok(NotificationEvent::Reconnected)) => {}
+                other => panic!("{other:?}"),
             }
-            other => panic!("{other:?}"),
         }
     }
 }

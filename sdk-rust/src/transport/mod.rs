@@ -109,7 +109,9 @@ impl Transport {
             );
             let pause = retry::pause_before_retry(&status, tries).filter(|_| retry::is_idempotent(R::PATH));
             let Some(pause) = pause else { return Err(error) };
-            if !self.throttle.failed() || Instant::now() + pause >= deadline {
+            // A server that cannot be reached has no load to be spared.
+            let allowed = retry::is_offline(&status) || self.throttle.failed();
+            if !allowed || Instant::now() + pause >= deadline {
                 return Err(error);
             }
             sleep(pause).await;

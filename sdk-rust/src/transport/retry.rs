@@ -12,11 +12,13 @@ use tonic::{Code, Status};
 
 use crate::{
     entropy,
-    error::{ErrorReason, retry_delay},
+    error::{Error, ErrorKind, ErrorReason, retry_delay},
 };
 
 /// Tries of one call, the first included.
 pub(crate) const TRIES_MAX: u32 = 4;
+/// Tries of one call while there is no connection: for two or three seconds, in which a server is replaced.
+const OFFLINE_TRIES_MAX: u32 = 6;
 /// The bound of the first pause; each further pause has twice the bound of the one before.
 const PAUSE_FIRST: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
@@ -48,32 +50,40 @@ pub(crate) fn is_idempotent(path: &str) -> bool {
 
 /// How long to wait before the call is made again; `None` if it is not to be.
 pub(crate) fn pause_before_retry(status: &Status, tries: u32) -> Option<Duration> {
-    if tries >= TRIES_MAX {
-        return None;
+    if is_offline(status) {
+        // Half of each pause is certain, so that the tries last.
+        let bound = doubled(PAUSE_FIRST, tries - 1, PAUSE_MAX);
+        return (tries < OFFLINE_TRIES_MAX).then(|| bound / 2 + (bound / 2).mul_f64(entropy::fraction()));
     }
     let asked = retry_delay(status);
     let retryable = match status.code() {
         Code::Unavailable => true,
-        // A connection that broke shows as one of these, with the cause attached on this side.
-        Code::Unknown | Code::Internal | Code::Cancelled => {
-            crate::error::Error::from_status(status).kind() == &crate::error::ErrorKind::Offline
-        }
         Code::ResourceExhausted => asked.is_some(),
         _ => false,
     };
-    if !retryable || asked.is_some_and(|asked| asked > SERVER_PAUSE_MAX) {
+    if tries >= TRIES_MAX || !retryable || asked.is_some_and(|asked| asked > SERVER_PAUSE_MAX) {
         return None;
     }
     Some(asked.unwrap_or_default() + jittered(PAUSE_FIRST, tries - 1, PAUSE_MAX))
 }
 
-/// Full jitter: a random pause of at most `first` doubled `doublings` times, and at most `max`.
-pub(crate) fn jittered(first: Duration, doublings: u32, max: Duration) -> Duration {
-    let bound = first.saturating_mul(2_u32.saturating_pow(doublings)).min(max);
-    bound.mul_f64(entropy::fraction())
+/// Whether the call failed because there was no connection, or because it broke: then the status was made on this
+/// side, with the cause attached.
+pub(crate) fn is_offline(status: &Status) -> bool {
+    matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Internal | Code::Cancelled)
+        && Error::from_status(status).kind() == &ErrorKind::Offline
 }
 
-/// Stops retries from multiplying the load on a server that fails: a failure costs a token, a success
+/// Full jitter: a random pause of at most `first` doubled `doublings` times, and at most `max`.
+pub(crate) fn jittered(first: Duration, doublings: u32, max: Duration) -> Duration {
+    doubled(first, doublings, max).mul_f64(entropy::fraction())
+}
+
+fn doubled(first: Duration, doublings: u32, max: Duration) -> Duration {
+    first.saturating_mul(2_u32.saturating_pow(doublings)).min(max)
+}
+
+/// Stops retries from multiplying the load on a server that fails: a failure that it answered costs a token, a success
 /// earns a tenth of one, and there is no retry while half of the tokens are gone.
 pub(crate) struct Throttle(Mutex<f64>);
 
@@ -99,7 +109,7 @@ impl Throttle {
 }
 
 /// Whether the server refused the access token, so that a fresh one may help.
-pub(crate) fn refuses_token(error: &crate::error::Error) -> bool {
+pub(crate) fn refuses_token(error: &Error) -> bool {
     matches!(error.reason(), Some(ErrorReason::Unauthenticated | ErrorReason::SessionEnded))
 }
 
@@ -124,6 +134,15 @@ mod tests {
         assert!(pause_before_retry(&Status::resource_exhausted(""), 1).is_none());
         assert!(pause_before_retry(&Status::deadline_exceeded(""), 1).is_none());
         assert!(pause_before_retry(&Status::internal(""), 1).is_none());
+    }
+
+    #[test]
+    fn a_server_that_is_being_replaced_is_waited_for() {
+        let mut broken = Status::unknown("");
+        broken.set_source(std::sync::Arc::new(std::io::Error::from(std::io::ErrorKind::ConnectionRefused)));
+        let pauses = (1..).map_while(|tries| pause_before_retry(&broken, tries));
+        let waited: Duration = pauses.sum();
+        assert!(waited >= Duration::from_millis(1_500) && waited <= Duration::from_secs(4), "{waited:?}");
     }
 
     #[test]
