@@ -77,7 +77,9 @@ async fn nothing_is_kept_without_a_key_store() {
         assert!(refused.stderr.contains("HSYNC_EMAIL and HSYNC_PASSWORD"), "{refused:?}");
 
         let program = Program::of(&world, &ada);
-        assert_eq!(program.json(&["whoami"])["email"], ada.email.as_str());
+        let me = program.json(&["whoami"]);
+        assert_eq!(me["email"], ada.email.as_str());
+        assert_eq!(me["session"]["persistent"], false);
         let sessions = ada.client.auth().sessions(PageRequest::first()).await.unwrap().items;
         assert_eq!(sessions.len(), 1, "a run by the environment signs out at its end: {sessions:?}");
         let left: Vec<_> = std::fs::read_dir(program.home()).unwrap().collect();

@@ -13,7 +13,7 @@ use crate::{
     preview::PreviewCommand,
     project::ProjectCommand,
     repo::RepoCommand,
-    schema::{USER, help},
+    schema::{ACCOUNT, ME, help},
     settings::{EVERYWHERE, SettingArguments},
     team::TeamCommand,
 };
@@ -53,7 +53,7 @@ pub(crate) enum Command {
         everywhere: bool,
     },
     /// Show who is signed in
-    #[command(after_help = help("  hsync whoami", "USER", &[USER]))]
+    #[command(after_help = help("  hsync whoami", "ME", &[ME, ACCOUNT]))]
     Whoami,
     /// Create, look at and delete projects
     #[command(

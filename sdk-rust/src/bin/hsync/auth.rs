@@ -1,7 +1,8 @@
 //! `hsync login`, `logout` and `whoami`.
 
 use clap::Args;
-use hivesync::Secret;
+use hivesync::{Account, Secret, users::User};
+use serde::Serialize;
 use serde_json::json;
 
 use crate::{
@@ -80,12 +81,24 @@ pub(crate) async fn logout(connection: &Connection, everywhere: bool, output: Ou
     output.result(&json!({"signed_out": true}), |_, text| text.line("Signed out."))
 }
 
+/// Who is signed in, and by what.
+#[derive(Serialize)]
+struct Me {
+    #[serde(flatten)]
+    user: User,
+    session: Account,
+}
+
 pub(crate) async fn whoami(connection: &Connection, settings: &Settings, output: Output) -> Result<()> {
-    let me = connection.client().users().me().await?;
-    output.result(&me, |me, text| {
-        text.parts([Cell::styled(Style::Strong, &me.display_name), format!(" <{}>", me.email).into()]);
-        text.line(format!("user {}", me.id));
-        text.line(format!("team {}", me.personal_team_id));
+    let client = connection.client();
+    let me = Me { user: client.users().me().await?, session: client.auth().account().await? };
+    output.result(&me, |Me { user, session }, text| {
+        text.parts([Cell::styled(Style::Strong, &user.display_name), format!(" <{}>", user.email).into()]);
+        text.line(format!("user {}", user.id));
+        text.line(format!("team {}", user.personal_team_id));
         text.line(format!("on {}", settings.get(SettingName::Server).value.unwrap_or_default()));
+        if !session.persistent {
+            text.line("the session ends with this run: nothing is kept");
+        }
     })
 }

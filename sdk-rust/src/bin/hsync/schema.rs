@@ -19,10 +19,11 @@ pub(crate) type Shape = (&'static str, &'static str);
 pub(crate) const ACCOUNT: Shape =
     ("ACCOUNT", "{\"user_id\": uuid, \"session_id\": uuid, \"device_id\": uuid, \"persistent\": bool}");
 
-pub(crate) const USER: Shape = (
-    "USER",
+pub(crate) const ME: Shape = (
+    "ME",
     "{\"id\": uuid, \"email\": text, \"display_name\": text,\n    \
-     \"role\": \"user\"|\"admin\"|\"service\"|\"unknown\", \"personal_team_id\": uuid, \"created_at\": time}",
+     \"role\": \"user\"|\"admin\"|\"service\"|\"unknown\", \"personal_team_id\": uuid, \"created_at\": time,\n    \
+     \"session\": ACCOUNT}",
 );
 
 pub(crate) const TEAM: Shape =
