@@ -156,8 +156,10 @@ async fn a_sign_in_whose_answer_is_under_way_is_undone() {
         let mut program = Program::new();
         let mut answers = link.lead_to(server);
         let ada = direct(server).await;
+        let project = ada.project("site", &Repository::sample()).await.id;
+        let job = ada.client.projects().sync(project).await.unwrap().id.to_string();
         program.set("HSYNC_SERVER", &url).set("HSYNC_EMAIL", &ada.email).set("HSYNC_PASSWORD", PASSWORD);
-        let mut terminal = program.on_terminal(&["whoami"]);
+        let mut terminal = program.on_terminal(&["job", "watch", &job]);
         let sessions =
             || async { ada.client.auth().sessions(PageRequest::first()).await.unwrap().items.len() };
         let answer = loop {
