@@ -28,6 +28,35 @@ final class BorderTests: XCTestCase {
             }
         }
     }
+
+    func testTheLogsShowNothingOfWhatWasSent() async throws {
+        let sink = Sink()
+        try setLogSink(sink: sink, level: .debug)
+        let client = try await HiveSync.inMemory(options: options("https://localhost:1"))
+        _ = await failure(of: {
+            try await client.signIn(credentials: Credentials(email: "ada@example.org", password: canary))
+        })
+        removeLogSink()
+        let records = sink.taken()
+        XCTAssert(records.contains { $0.target.hasPrefix("hivesync") }, "the failure is logged: \(records)")
+        for record in records {
+            XCTAssertFalse("\(record)".contains(canary) || "\(record)".contains("ada"), "\(record)")
+        }
+    }
+}
+
+/// Keeps what is logged.
+private final class Sink: LogSink, @unchecked Sendable {
+    private let lock = NSLock()
+    private var records: [LogRecord] = []
+
+    func write(records: [LogRecord], dropped: UInt64) throws {
+        lock.withLock { self.records += records }
+    }
+
+    func taken() -> [LogRecord] {
+        lock.withLock { records }
+    }
 }
 
 /// Of a client that nobody has seen before.

@@ -2,6 +2,7 @@ package dev.hivesync.sdk
 
 import java.io.File
 import java.net.ServerSocket
+import java.util.concurrent.CopyOnWriteArrayList
 import kotlin.test.Test
 import kotlin.test.assertEquals
 import kotlin.test.assertFailsWith
@@ -34,8 +35,7 @@ class BorderTest {
 
     @Test
     fun `an error shows nothing of what was sent`() = runBlocking {
-        val nobodyThere = ServerSocket(0).use { it.localPort }
-        HiveSync.inMemory(options("https://localhost:$nobodyThere")).use { client ->
+        HiveSync.inMemory(options(nobodyThere())).use { client ->
             val offline = assertFailsWith<HiveSyncException.Offline> { client.signIn(Credentials("ada@example.org", SECRET)) }
             assertEquals("offline", offline.details.code)
             val signedOut = assertFailsWith<HiveSyncException.SignedOut> { client.openPreview(PreviewToken(SECRET)) }
@@ -45,6 +45,28 @@ class BorderTest {
             }
         }
     }
+
+    @Test
+    fun `the logs show nothing of what was sent`() = runBlocking {
+        val sink = Sink()
+        setLogSink(sink, LogLevel.DEBUG)
+        HiveSync.inMemory(options(nobodyThere())).use { client ->
+            assertFailsWith<HiveSyncException.Offline> { client.signIn(Credentials("ada@example.org", SECRET)) }
+        }
+        removeLogSink()
+        assertTrue(sink.records.any { it.target.startsWith("hivesync") }, "the failure is logged: ${sink.records}")
+        assertFalse(sink.records.any { SECRET in it.toString() || "ada" in it.toString() }, "${sink.records}")
+    }
+
+    private class Sink : LogSink {
+        val records = CopyOnWriteArrayList<LogRecord>()
+
+        override fun write(records: List<LogRecord>, dropped: ULong) {
+            this.records += records
+        }
+    }
+
+    private fun nobodyThere(): String = "https://localhost:${ServerSocket(0).use { it.localPort }}"
 
     /** The data classes of this package, which print what they hold. */
     private fun records(): List<Class<*>> {
