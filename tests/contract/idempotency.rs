@@ -51,13 +51,13 @@ const KEYED: [(&str, &str); 5] = [
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn writes_have_one_effect_embedded() {
-    in_time(writes_have_one_effect(Backend::Embedded)).await;
+    in_time(Box::pin(writes_have_one_effect(Backend::Embedded))).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn writes_have_one_effect_production() {
     if Backend::Production.available() {
-        in_time(writes_have_one_effect(Backend::Production)).await;
+        in_time(Box::pin(writes_have_one_effect(Backend::Production))).await;
     }
 }
 

@@ -64,35 +64,36 @@ impl Met {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_reason_is_met() {
-    in_time(async {
-        let mut met = Met::default();
-        overload(&mut met).await;
-        let world = World::new(Backend::Embedded).await;
-        let ada = world.caller("ada").await;
-        shape(&mut met, &world, &ada).await;
-        identity(&mut met, &world, &ada).await;
-        state(&mut met, &ada).await;
-        projects(&mut met, &world, &ada).await;
-        previews(&mut met, &ada).await;
-        workers(&mut met, &world).await;
-        limits(&mut met, &ada).await;
-        breakdown(&mut met, world, ada).await;
+    in_time(Box::pin(meet_every_reason())).await;
+}
 
-        for (reason, refusal) in &met.refusals {
-            let rule = status::rule(*reason);
-            assert_eq!(refusal.code, rule.code, "{refusal:?}");
-            assert!(refusal.text.starts_with(rule.text), "{refusal:?}");
-            assert_eq!(refusal.correlation_id.len(), 32, "{refusal:?}");
-            // Who is to wait is told how long.
-            let waits = matches!(reason, Reason::RateLimited | Reason::Overloaded);
-            assert_eq!(refusal.retry_after.is_some(), waits, "{refusal:?}");
-        }
-        let names = |reasons: Vec<Reason>| reasons.into_iter().map(status::name).collect::<Vec<_>>();
-        let expected = errors::reasons().into_iter().filter(|reason| !OF_JOBS_ONLY.contains(reason));
-        assert_eq!(names(met.refusals.keys().copied().collect()), names(expected.collect()));
-        assert_eq!(met.of_jobs, OF_JOBS_ONLY);
-    })
-    .await;
+async fn meet_every_reason() {
+    let mut met = Met::default();
+    overload(&mut met).await;
+    let world = World::new(Backend::Embedded).await;
+    let ada = world.caller("ada").await;
+    shape(&mut met, &world, &ada).await;
+    identity(&mut met, &world, &ada).await;
+    state(&mut met, &ada).await;
+    projects(&mut met, &world, &ada).await;
+    previews(&mut met, &ada).await;
+    workers(&mut met, &world).await;
+    limits(&mut met, &ada).await;
+    breakdown(&mut met, world, ada).await;
+
+    for (reason, refusal) in &met.refusals {
+        let rule = status::rule(*reason);
+        assert_eq!(refusal.code, rule.code, "{refusal:?}");
+        assert!(refusal.text.starts_with(rule.text), "{refusal:?}");
+        assert_eq!(refusal.correlation_id.len(), 32, "{refusal:?}");
+        // Who is to wait is told how long.
+        let waits = matches!(reason, Reason::RateLimited | Reason::Overloaded);
+        assert_eq!(refusal.retry_after.is_some(), waits, "{refusal:?}");
+    }
+    let names = |reasons: Vec<Reason>| reasons.into_iter().map(status::name).collect::<Vec<_>>();
+    let expected = errors::reasons().into_iter().filter(|reason| !OF_JOBS_ONLY.contains(reason));
+    assert_eq!(names(met.refusals.keys().copied().collect()), names(expected.collect()));
+    assert_eq!(met.of_jobs, OF_JOBS_ONLY);
 }
 
 /// One place for calls, and somebody who holds it.

@@ -54,9 +54,11 @@ impl Source {
     pub fn environment() -> Self {
         // A variable that is not Unicode is none of ours, and must not end the process.
         let text = |value: std::ffi::OsString| value.into_string().ok();
-        let settings =
-            std::env::vars_os().filter_map(|(name, value)| Some((text(name)?, text(value)?))).collect();
-        Self { settings, ..Self::default() }
+        let mut source = Self::default();
+        source
+            .settings
+            .extend(std::env::vars_os().filter_map(|(name, value)| Some((text(name)?, text(value)?))));
+        source
     }
 
     /// The settings of `self`, and for those it lacks, the ones of the TOML file at `path`.
