@@ -11,6 +11,7 @@ use hivesync_tests::{
     manifest::{file, manifest, sha256},
     raw_worker::RawWorker,
     repository::Repository,
+    wire::Wire,
     world::{WORKER_SECRET, World},
 };
 use prost::Message as _;
@@ -53,9 +54,10 @@ pub(crate) struct Scene {
     other: Caller,
     /// Opens a preview, by who holds it.
     tokens: BTreeMap<&'static str, String>,
-    worker: RawWorker,
-    /// What the worker holds, by the call that gives it up.
-    leases: BTreeMap<&'static str, pb::Lease>,
+    workers_door: Wire,
+    /// What a worker holds, by the call that gives it up. It comes when it is needed: it does not beat, and would soon
+    /// be taken for lost.
+    leases: BTreeMap<&'static str, (RawWorker, pb::Lease)>,
     _repository: Repository,
 }
 
@@ -72,8 +74,6 @@ impl Scene {
 
         let extra = world.caller("extra").await;
         owner.enlist(&team, &extra, TeamRole::Member).await;
-        let worker = world.wire_to(world.app().addresses.worker).await;
-        let worker = RawWorker::connect(worker, "raw", WORKER_SECRET).await.expect("it knows the secret");
         let host = world.caller("host").await;
         Self {
             linked_project: linked_project(&owner, &team, &repository).await,
@@ -88,7 +88,7 @@ impl Scene {
             invitation: invitation(&host, &owner).await,
             other: Caller::sign_in(owner.wire.clone(), &owner.email, Device::new()).await,
             tokens: BTreeMap::new(),
-            worker,
+            workers_door: world.wire_to(world.app().addresses.worker).await,
             leases: BTreeMap::new(),
             _repository: repository,
             owner,
@@ -323,10 +323,13 @@ impl Scene {
     /// What the worker holds, for one call to give up.
     async fn lease(&mut self, method: &'static str) -> pb::Lease {
         if !self.leases.contains_key(method) {
-            let lease = self.worker.take().await;
-            self.leases.insert(method, lease);
+            let name = method.to_lowercase();
+            let worker = RawWorker::connect(self.workers_door.clone(), &name, WORKER_SECRET).await;
+            let mut worker = worker.expect("it knows the secret");
+            let lease = worker.take().await;
+            self.leases.insert(method, (worker, lease));
         }
-        self.leases[method].clone()
+        self.leases[method].1.clone()
     }
 }
 
