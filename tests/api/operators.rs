@@ -1,14 +1,18 @@
 //! Operators: what they see on their own listener, and that nobody else does.
 
+use std::time::Duration;
+
 use hivesync::{ErrorReason, admin::AuditQuery, jobs::JobKind, page::PageRequest};
 use hivesync_proto::v1::{self as pb, ErrorReason as Reason, job_service_client::JobServiceClient};
 use hivesync_server::{app, base::actor::PlatformRole};
 use hivesync_tests::{
-    caller::{PASSWORD, login},
+    backend::Backend,
+    caller::{Caller, PASSWORD, login},
     on_each_backend,
+    process::Installation,
     repository::Repository,
-    wire::{Credentials, refused},
-    world::World,
+    wire::{Credentials, Refusal, refused},
+    world::{World, in_time},
 };
 use uuid::Uuid;
 
@@ -114,4 +118,47 @@ async fn no_stream_outlives_its_session(world: World) {
         ada.get("hivesync.v1.AuthService/Logout", pb::LogoutRequest { everywhere: false }).await;
     let refusal = refused(states.message().await);
     assert_eq!((refusal.code, refusal.reason), (tonic::Code::Unauthenticated, Reason::SessionEnded));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn commands_reach_the_running_server_embedded() {
+    in_time(commands_reach_the_running_server(Backend::Embedded)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn commands_reach_the_running_server_production() {
+    if Backend::Production.available() {
+        in_time(commands_reach_the_running_server(Backend::Production)).await;
+    }
+}
+
+/// The command is a process of its own, and the server acts upon what it wrote.
+async fn commands_reach_the_running_server(backend: Backend) {
+    let installation = Installation::start(backend).await;
+    let ada = Caller::join(installation.wire().await, "ada").await;
+    let operator = async |action: &str, email: &str| installation.command(&["operator", action, email]).await;
+
+    assert!(operator("suspend", &ada.email).await.status.success());
+    loop {
+        match ada.call::<_, pb::User>(GET_ME, pb::GetMeRequest {}).await {
+            Ok(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            Err(status) => break assert_eq!(Refusal::of(&status).reason, Reason::SessionEnded),
+        }
+    }
+    let refusal = refused(login(&ada.wire, &ada.email, PASSWORD, &ada.device).await);
+    assert_eq!(refusal.reason, Reason::InvalidCredentials);
+    assert!(operator("reinstate", &ada.email).await.status.success());
+    assert!(operator("automate", &ada.email).await.status.success());
+    let robot = Caller::sign_in(ada.wire.clone(), &ada.email, ada.device).await;
+    let create =
+        pb::CreateTeamRequest { name: "Robots".to_owned(), idempotency_key: Uuid::new_v4().to_string() };
+    let outcome = robot.call::<_, pb::Team>("hivesync.v1.TeamService/CreateTeam", create).await;
+    assert_eq!(refused(outcome).reason, Reason::PermissionDenied);
+    let list = pb::ListTeamsRequest::default();
+    let teams: pb::ListTeamsResponse = robot.get("hivesync.v1.TeamService/ListTeams", list).await;
+    assert_eq!(teams.teams.len(), 1);
+
+    let nobody = operator("suspend", "nobody@example.org").await;
+    assert!(!nobody.status.success());
+    assert!(String::from_utf8_lossy(&nobody.stderr).contains("no account with this address"));
 }

@@ -4,7 +4,7 @@ use std::{
     fs::File,
     io::{BufRead as _, BufReader, Write as _},
     path::{Path, PathBuf},
-    process::{ExitStatus, Stdio},
+    process::{ExitStatus, Output, Stdio},
     time::Duration,
 };
 
@@ -67,6 +67,13 @@ impl Process {
         self.environment.retain(|(known, _)| known != name);
         self.environment.push((name.to_owned(), value.to_string()));
         self
+    }
+
+    /// Runs the binary with other arguments and the same environment, to its end.
+    pub(super) async fn once(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(binary::path(&self.name));
+        command.args(arguments).env_clear().envs(self.environment.iter().cloned()).stdin(Stdio::null());
+        command.kill_on_drop(true).output().await.expect("the binary runs")
     }
 
     /// Starts the process and waits until it is ready.

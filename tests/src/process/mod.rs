@@ -5,7 +5,7 @@ mod child;
 use std::{
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
-    process::ExitStatus,
+    process::{ExitStatus, Output},
     sync::Arc,
     time::Duration,
 };
@@ -200,6 +200,11 @@ impl Installation {
             let status = process.ended().await;
             assert!(status.success(), "{} ended with {status}:\n{}", process.name, process.log());
         }
+    }
+
+    /// Runs a command of the server's binary beside the server, with the server's configuration.
+    pub async fn command(&self, arguments: &[&str]) -> Output {
+        self.server.once(arguments).await
     }
 
     /// What the server works with, for work beside it at a time that `clock` tells.
