@@ -122,13 +122,13 @@ async fn no_stream_outlives_its_session(world: World) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn commands_reach_the_running_server_embedded() {
-    in_time(commands_reach_the_running_server(Backend::Embedded)).await;
+    in_time(Box::pin(commands_reach_the_running_server(Backend::Embedded))).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn commands_reach_the_running_server_production() {
     if Backend::Production.available() {
-        in_time(commands_reach_the_running_server(Backend::Production)).await;
+        in_time(Box::pin(commands_reach_the_running_server(Backend::Production))).await;
     }
 }
 
