@@ -4,7 +4,7 @@ use crate::{
     base::{
         ctx::Ctx,
         db::Tx,
-        error::{Reason, Result},
+        error::{Error, Reason, Result},
     },
     domain::jobs::{
         CANCELS,
@@ -15,13 +15,22 @@ use crate::{
     },
 };
 
-/// Stops `job` in the open transaction, and returns it as it stands then: a queued one ends at once, a
-/// leased one is `Cancelling` until its worker has confirmed, and one that has ended stays as it is. The
-/// caller appends the end to the audit log, after its other writes.
-pub(in crate::domain::jobs) async fn cancel(ctx: &Ctx, tx: &Tx, mut job: Job) -> Result<Job> {
+/// A job that was asked to stop.
+pub(in crate::domain::jobs) struct Stopped {
+    /// How it stands then.
+    pub job: Job,
+    /// Whether that has ended it. The caller appends the end to the audit log, after its other writes.
+    pub has_ended_it: bool,
+}
+
+/// Stops `job` in the open transaction: a queued one ends at once, a leased one is `Cancelling` until its
+/// worker has confirmed, and one that has ended stays as it is.
+pub(in crate::domain::jobs) async fn cancel(ctx: &Ctx, tx: &Tx, mut job: Job) -> Result<Stopped> {
     let now = ctx.clock.now();
+    let mut has_ended_it = false;
     match store::cancel(tx, job.id, now, now + Timing::STANDARD.cancel).await? {
         Some(JobState::Cancelled) => {
+            has_ended_it = true;
             job.state = JobState::Cancelled;
             job.finished_at = Some(now);
             let handlers = ctx.ports.get::<JobHandlers>()?;
@@ -32,8 +41,9 @@ pub(in crate::domain::jobs) async fn cancel(ctx: &Ctx, tx: &Tx, mut job: Job) ->
             job.state = state;
             tx.raise(CANCELS);
         }
-        None => {}
+        // Somebody else has ended or cancelled it since it was read.
+        None => job = store::find(tx, job.id).await?.ok_or_else(Error::not_found)?,
     }
     tx.raise(topic_of(job.id));
-    Ok(job)
+    Ok(Stopped { job, has_ended_it })
 }

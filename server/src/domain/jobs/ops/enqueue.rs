@@ -60,8 +60,8 @@ async fn settle_conflict(ctx: &Ctx, tx: &Tx, new: &NewJob, key: &str) -> Result<
             for job in active {
                 cancelled.push(cancel(ctx, tx, job).await?);
             }
-            for job in &cancelled {
-                append_audit(ctx, tx, job).await?;
+            for stopped in cancelled.iter().filter(|stopped| stopped.has_ended_it) {
+                append_audit(ctx, tx, &stopped.job).await?;
             }
         }
         OnConflict::Reject if active.is_empty() => {}

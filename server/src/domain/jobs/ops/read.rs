@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures::{Stream, stream};
 use uuid::Uuid;
 
-use super::cancel::cancel;
+use super::cancel::{Stopped, cancel};
 use crate::{
     base::{
         ctx::Ctx,
@@ -128,9 +128,8 @@ impl Watch {
 pub(in crate::domain::jobs) async fn request_cancel(ctx: &Ctx, id: JobId) -> Result<Sighting> {
     let tx = ctx.begin().await?;
     let job = find(ctx, &tx, id, Permission::CancelJobs).await?;
-    let had_ended = job.state.is_terminal();
-    let job = cancel(ctx, &tx, job).await?;
-    if job.state == JobState::Cancelled && !had_ended {
+    let Stopped { job, has_ended_it } = cancel(ctx, &tx, job).await?;
+    if has_ended_it {
         append_audit(ctx, &tx, &job).await?;
     }
     tx.commit().await?;
