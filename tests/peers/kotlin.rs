@@ -38,7 +38,8 @@ async fn build(maven: &Path) -> String {
             &[
                 (
                     r#""https://hivesync.example:50051""#,
-                    r#"System.getenv("HIVESYNC_SERVER_URL"), rootCertificates = java.io.File(System.getenv("HIVESYNC_ROOT_CERTIFICATES")).readText()"#,
+                    r#"System.getenv("HIVESYNC_SERVER_URL"),
+                        rootCertificates = java.io.File(System.getenv("HIVESYNC_ROOT_CERTIFICATES")).readText()"#,
                 ),
                 (r#""ada@example.org""#, r#"System.getenv("HIVESYNC_EMAIL")"#),
             ],

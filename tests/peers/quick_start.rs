@@ -31,8 +31,8 @@ pub fn write_if_new(path: &Path, text: &str) {
     }
 }
 
-/// Runs a quick start, which finds the server by `HIVESYNC_SERVER_URL`, `HIVESYNC_ROOT_CERTIFICATES` and `HIVESYNC_EMAIL`,
-/// and demands that it opens a preview.
+/// Runs a quick start, which finds the server by `HIVESYNC_SERVER_URL`, `HIVESYNC_ROOT_CERTIFICATES` and
+/// `HIVESYNC_EMAIL`, and demands that it opens a preview.
 pub async fn hold(mut quick_start: Command) {
     let installation = Installation::start_over_tls(Backend::Embedded).await;
     let ada =

@@ -81,7 +81,7 @@ impl Swift {
         let sources = Path::new(PACKAGE).join("Sources");
         let mut check = self.command("swiftc");
         check
-            .args(["-typecheck", "-swift-version", "6", "-module-name", module])
+            .args(["-typecheck", "-swift-version", "6", "-package-name", "swift", "-module-name", module])
             .arg("-module-cache-path")
             .arg(self.directory.join("swift/modules"))
             .arg("-I")
@@ -138,7 +138,8 @@ async fn the_quick_start_for_swift_opens_a_preview() {
             (r#""https://hivesync.example:50051""#, r#"String(cString: getenv("HIVESYNC_SERVER_URL"))"#),
             (
                 "platform: .ios)",
-                r#"platform: .ios, rootCertificates: try String(contentsOfFile: String(cString: getenv("HIVESYNC_ROOT_CERTIFICATES")), encoding: .utf8))"#,
+                r#"platform: .ios, rootCertificates: try String(
+                    contentsOfFile: String(cString: getenv("HIVESYNC_ROOT_CERTIFICATES")), encoding: .utf8))"#,
             ),
             (r#""ada@example.org""#, r#"String(cString: getenv("HIVESYNC_EMAIL"))"#),
         ],

@@ -104,11 +104,13 @@ extension HiveSync {
     /// the default branch unless a `commit` (40 hexadecimal digits) is named. `recursive` lists everything
     /// below it that is not a directory.
     public func listTree(
-        projectId: String, path: String = "", commit: String? = nil, recursive: Bool = false, size: UInt32 = 0, token: String? = nil
+        projectId: String, path: String = "", commit: String? = nil, recursive: Bool = false, size: UInt32 = 0,
+        token: String? = nil
     ) async throws -> TreePage {
         try await cancellable {
             try await listTree(
-                projectId: projectId, path: path, commit: commit, recursive: recursive, size: size, token: token, cancel: $0)
+                projectId: projectId, path: path, commit: commit, recursive: recursive, size: size, token: token,
+                cancel: $0)
         }
     }
 

@@ -1,9 +1,13 @@
 //  What Swift adds to the binding: cancellation, asynchronous sequences, and what all errors have. `README.md` of
 //  the package shows how to begin.
 
+import Foundation
 @_exported import HiveSyncFFI
 
-extension HiveSyncError {
+extension HiveSyncError: LocalizedError {
+    /// What to tell the user.
+    public var errorDescription: String? { details.text }
+
     /// What errors of all kinds have.
     public var details: ErrorDetails {
         switch self {

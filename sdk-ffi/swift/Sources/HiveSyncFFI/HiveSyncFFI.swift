@@ -6067,7 +6067,7 @@ public func FfiConverterTypeUser_lower(_ value: User) -> RustBuffer {
  * Why a call failed. What to do next follows from the kind.
  */
 public 
-enum HiveSyncError: Swift.Error, Equatable, Hashable, Foundation.LocalizedError {
+enum HiveSyncError: Swift.Error, Equatable, Hashable {
 
     
     
@@ -6198,10 +6198,6 @@ enum HiveSyncError: Swift.Error, Equatable, Hashable, Foundation.LocalizedError 
 
     
 
-    
-    public var errorDescription: String? {
-        String(reflecting: self)
-    }
     
 }
 
@@ -6813,7 +6809,7 @@ public func FfiConverterTypeLogLevel_lower(_ value: LogLevel) -> RustBuffer {
  * A sink failed. The records of that call are lost.
  */
 public 
-enum LogSinkError: Swift.Error, Equatable, Hashable, Foundation.LocalizedError {
+enum LogSinkError: Swift.Error, Equatable, Hashable {
 
     
     
@@ -6826,10 +6822,6 @@ enum LogSinkError: Swift.Error, Equatable, Hashable, Foundation.LocalizedError {
 
     
 
-    
-    public var errorDescription: String? {
-        String(reflecting: self)
-    }
     
 }
 
@@ -7746,7 +7738,7 @@ public func FfiConverterTypeStorageErrorKind_lower(_ value: StorageErrorKind) ->
  * Why a store failed.
  */
 public 
-enum StoreError: Swift.Error, Equatable, Hashable, Foundation.LocalizedError {
+enum StoreError: Swift.Error, Equatable, Hashable {
 
     
     
@@ -7767,10 +7759,6 @@ enum StoreError: Swift.Error, Equatable, Hashable, Foundation.LocalizedError {
 
     
 
-    
-    public var errorDescription: String? {
-        String(reflecting: self)
-    }
     
 }
 

@@ -22,7 +22,9 @@ final class BorderTests: XCTestCase {
         })
         let signedOut = await failure(of: { try await client.openPreview(token: PreviewToken(text: canary)) })
         for (error, code) in [(offline, "offline"), (signedOut, "signed_out")] {
-            XCTAssertEqual((error as? HiveSyncError)?.details.code, code)
+            let details = (error as? HiveSyncError)?.details
+            XCTAssertEqual(details?.code, code)
+            XCTAssertEqual(error?.localizedDescription, details?.text)
             for printed in ["\(String(describing: error))", String(reflecting: error)] {
                 XCTAssertFalse(printed.contains(canary), printed)
             }

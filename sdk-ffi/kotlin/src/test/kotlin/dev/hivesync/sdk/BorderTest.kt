@@ -26,17 +26,19 @@ class BorderTest {
         val records = records()
         assertTrue(Account::class.java in records, "the records are found: $records")
         val suspicious = Regex("password|secret|token|credential|private|proof", RegexOption.IGNORE_CASE)
-        val printed = records.flatMap { record ->
+        val printed = records.flatMap { it.declaredFields.asList() }
             // An object of the library prints its identity only.
-            record.declaredFields.filterNot { Disposable::class.java.isAssignableFrom(it.type) }.map { "${record.simpleName}.${it.name}" }
-        }
+            .filterNot { Disposable::class.java.isAssignableFrom(it.type) }
+            .map { "${it.declaringClass.simpleName}.${it.name}" }
         assertEquals(emptyList(), printed.filter { suspicious.containsMatchIn(it) })
     }
 
     @Test
     fun `an error shows nothing of what was sent`() = runBlocking {
         HiveSync.inMemory(options(nobodyThere())).use { client ->
-            val offline = assertFailsWith<HiveSyncException.Offline> { client.signIn(Credentials("ada@example.org", SECRET)) }
+            val offline = assertFailsWith<HiveSyncException.Offline> {
+                client.signIn(Credentials("ada@example.org", SECRET))
+            }
             assertEquals("offline", offline.details.code)
             val signedOut = assertFailsWith<HiveSyncException.SignedOut> { client.openPreview(PreviewToken(SECRET)) }
             assertEquals(SignedOutReason.NOT_SIGNED_IN, signedOut.reason)
