@@ -321,6 +321,7 @@ pub async fn sweep(base: Arc<Base>) -> Result<()> {
     let tx = ctx.begin().await?;
     idempotency::sweep(&ctx, &tx).await?;
     tx.commit().await?;
+    auth::sweep(&ctx).await?;
     projects::sweep(&ctx).await?;
     previews::sweep(&ctx).await
 }

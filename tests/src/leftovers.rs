@@ -19,7 +19,7 @@ const SETTLE_TRIES: u32 = 1_200;
 const SETTLE_INTERVAL: Duration = Duration::from_millis(50);
 
 /// More than anything is kept for, and rounds of the sweeps that are as many as there is to do.
-const FAR_AHEAD: Duration = Duration::from_secs(40 * 24 * 60 * 60);
+const FAR_AHEAD: Duration = Duration::from_secs(70 * 24 * 60 * 60);
 const SWEEPS: u32 = 8;
 /// More than an object outlives its mark.
 const BETWEEN_SWEEPS: Duration = Duration::from_secs(10 * 60);
@@ -90,13 +90,14 @@ const CONTRADICTIONS: [(&str, &str); 14] = [
 ];
 
 /// What nothing is kept in for ever.
-const PASSING: [&str; 7] = [
+const PASSING: [&str; 8] = [
     "previews",
     "preview_manifests",
     "preview_files",
     "preview_blobs",
     "preview_doomed_objects",
     "idempotency_keys",
+    "sessions",
     "outbox_events",
 ];
 

@@ -29,7 +29,7 @@ pub use event::{DeviceAdded, RefreshReused};
 pub use model::device::Device;
 pub use ops::{
     devices::find_device,
-    sessions::require_live_session,
+    sessions::{require_live_session, sweep},
     suspend::{reinstate, suspend},
 };
 pub use passwords::Passwords;

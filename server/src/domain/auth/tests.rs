@@ -21,7 +21,7 @@ use super::{
         sessions,
         suspend::{reinstate, suspend},
     },
-    store::sessions::ended_after,
+    store::sessions::{ended_after, find},
 };
 use crate::{
     base::{
@@ -221,6 +221,29 @@ async fn a_token_that_was_exchanged_by_another_ends_the_session() {
         assert_eq!(reason(renew(&world, "key-1", &first, 3).await), Reason::SessionEnded);
         assert_eq!(reason(renew(&world, "key-1", &second, 4).await), Reason::SessionEnded);
     }
+}
+
+#[tokio::test]
+async fn a_session_is_forgotten_a_month_after_its_longest_life_and_no_other() {
+    for world in World::all().await {
+        let day = Duration::from_secs(24 * 60 * 60);
+        sign_up(&world).await;
+        let first = sign_in(&world, "key-1", "ada@example.com", PASSWORD).await.unwrap();
+        world.base.clock.advance(59 * day);
+        sessions::sweep(&world.call(Actor::System)).await.unwrap();
+        let second = sign_in(&world, "key-1", "ada@example.com", PASSWORD).await.unwrap();
+        assert!(stored(&world, &first).await.is_some());
+        world.base.clock.advance(2 * day);
+        sessions::sweep(&world.call(Actor::System)).await.unwrap();
+        assert!(stored(&world, &first).await.is_none());
+        assert!(stored(&world, &second).await.is_some());
+        assert_eq!(reason(renew(&world, "key-1", &first, 1).await), Reason::SessionEnded);
+        renew(&world, "key-1", &second, 1).await.unwrap();
+    }
+}
+
+async fn stored(world: &World, tokens: &Tokens) -> Option<Session> {
+    find(&world.call(Actor::System).read(), tokens.session.id).await.unwrap()
 }
 
 #[tokio::test]

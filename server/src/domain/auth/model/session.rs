@@ -13,6 +13,8 @@ use crate::base::{
 pub(in crate::domain::auth) const IDLE: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 /// How long a session lasts even if it is used.
 pub(in crate::domain::auth) const LIFE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// How long a session is remembered after its longest life.
+pub(in crate::domain::auth) const HISTORY: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// How long the token before the current one is taken from another process of the same device, which
 /// renewed at the same time.
 const RACE: Duration = Duration::from_secs(10);

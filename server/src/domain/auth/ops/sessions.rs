@@ -14,7 +14,7 @@ use crate::{
         audit::{self, Entry},
         auth::{
             access_tokens::AccessTokens,
-            model::session::Session,
+            model::session::{HISTORY, Session},
             revocations,
             store::{
                 devices,
@@ -26,6 +26,9 @@ use crate::{
 
 /// The list's name in page tokens.
 const SCOPE: &str = "auth.sessions";
+
+/// Sessions that one round of the sweep forgets.
+const BATCH: u64 = 500;
 
 /// A page of sessions, and what their devices call themselves.
 pub(in crate::domain::auth) struct Listed {
@@ -87,4 +90,14 @@ pub async fn require_live_session(ctx: &Ctx) -> Result<()> {
         Some(session) if session.is_live(ctx.clock.now()) => Ok(()),
         _ => Err(Error::new(Reason::SessionEnded)),
     }
+}
+
+/// Forgets sessions that are over for long. What one round leaves, the next one finds.
+///
+/// # Errors
+/// If the database does not answer.
+pub async fn sweep(ctx: &Ctx) -> Result<()> {
+    let tx = ctx.begin().await?;
+    sessions::forget_history(&tx, ctx.clock.now() - HISTORY, BATCH).await?;
+    tx.commit().await
 }

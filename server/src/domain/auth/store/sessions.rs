@@ -15,7 +15,7 @@ use crate::{
     },
     domain::auth::model::{
         refresh_token::RefreshToken,
-        session::{IDLE, Session},
+        session::{IDLE, LIFE, Session},
     },
 };
 
@@ -150,6 +150,24 @@ pub(in crate::domain::auth) async fn ended_after(
         .into_tuple()
         .all(&tx.sql())
         .await?)
+}
+
+/// Forgets at most `count` sessions whose longest life ended before `before`. Found by their identifiers, which
+/// begin with when they began.
+pub(in crate::domain::auth) async fn forget_history(tx: &Tx, before: Timestamp, count: u64) -> Result<()> {
+    let began_before = u128::from((before - LIFE).as_millis().unsigned_abs()) << 80;
+    let forgotten: Vec<SessionId> = row::Entity::find()
+        .select_only()
+        .column(row::Column::Id)
+        .filter(row::Column::Id.lt(SessionId(Uuid::from_u128(began_before))))
+        .filter(row::Column::ExpiresAt.lt(before))
+        .order_by_asc(row::Column::Id)
+        .limit(count)
+        .into_tuple()
+        .all(&tx.sql())
+        .await?;
+    row::Entity::delete_many().filter(row::Column::Id.is_in(forgotten)).exec(&tx.sql()).await?;
+    Ok(())
 }
 
 /// At most `count` live sessions of `user` that began before `before`, newest first.
