@@ -168,6 +168,24 @@ pub(super) async fn put_off(tx: &Tx, leftover: &Leftover, due_at: Timestamp) -> 
     Ok(changed.rows_affected == 1)
 }
 
+/// Has those of `projects` cleaned up from `due_at` on that were deleted before `before` and need no cleanup by what
+/// is known; how many these are.
+pub(super) async fn expect_cleanup(
+    tx: &Tx,
+    projects: &[ProjectId],
+    before: Timestamp,
+    due_at: Timestamp,
+) -> Result<u64> {
+    let expected = row::Entity::update_many()
+        .col_expr(row::Column::CleanupDueAt, Expr::value(Some(due_at)))
+        .filter(row::Column::Id.is_in(projects.iter().copied()))
+        .filter(row::Column::DeletedAt.lt(before))
+        .filter(row::Column::CleanupDueAt.is_null())
+        .exec(&tx.sql())
+        .await?;
+    Ok(expected.rows_affected)
+}
+
 /// Writes that the mirrors of deleted projects are gone.
 pub(super) async fn mirrors_removed(tx: &Tx, projects: &[ProjectId]) -> Result<()> {
     row::Entity::update_many()

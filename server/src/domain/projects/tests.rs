@@ -346,6 +346,18 @@ async fn a_mirror_whose_removal_was_given_up_is_removed_later() {
     world.base.clock.advance(Duration::from_secs(2 * 60 * 60));
     ops::sweep(&ctx).await.unwrap();
     assert!(waiting_cleanup(&world, &project).await.is_none());
+
+    // A worker that was held up makes it anew.
+    let kept = ops::create(&world.user(MEMBER), command("Kept", 101)).await.unwrap();
+    for mirror in [&project, &kept] {
+        std::fs::create_dir(world.base.config.repos_dir().join(mirror.id.to_string())).unwrap();
+    }
+    for _ in 0..256 {
+        world.base.clock.advance(Duration::from_secs(60));
+        ops::sweep(&ctx).await.unwrap();
+    }
+    assert!(waiting_cleanup(&world, &project).await.is_some());
+    assert!(waiting_cleanup(&world, &kept).await.is_none());
 }
 
 #[tokio::test]

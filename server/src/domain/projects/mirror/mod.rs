@@ -9,6 +9,7 @@ mod directory;
 mod file;
 mod log;
 mod objects;
+mod standing;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -20,6 +21,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 pub use file::FileContent;
 pub use log::{Commits, Passed};
 use objects::Objects;
+pub use standing::standing;
 pub use tree::{Cursor, Entries};
 
 use super::model::CommitId;

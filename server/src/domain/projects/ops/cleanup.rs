@@ -1,4 +1,7 @@
 //! Has the mirrors of deleted projects removed.
+//!
+//! A worker confirms it. Where none does, it is asked for again; and where a mirror stands although its removal was
+//! confirmed, as a worker can leave one that had stood still for long, it is removed anew.
 
 use std::time::Duration;
 
@@ -6,13 +9,16 @@ use crate::{
     base::{
         ctx::Ctx,
         db::Tx,
-        error::Result,
+        error::{Error, Result},
         ids::{ProjectId, TeamId, UserId},
         status,
     },
     domain::{
         jobs::{self, NewJob, OnConflict, Priority, Work},
-        projects::store::{self, Leftover},
+        projects::{
+            mirror,
+            store::{self, Leftover},
+        },
     },
 };
 
@@ -41,13 +47,33 @@ pub async fn queue_cleanup(
     jobs::enqueue(ctx, tx, cleanup).await.map(drop)
 }
 
+/// How long the sweep looks for mirrors whose identifiers end with the same byte, before it goes on to the next.
+const LOOK_SECS: i64 = 60;
+
 /// Queues again what was given up: no mirror outlives its project for good. One that cannot be queued now
 /// holds up no other.
 pub async fn sweep(ctx: &Ctx) -> Result<()> {
+    find_strays(ctx).await?;
     for leftover in store::leftovers(&ctx.read(), ctx.clock.now(), BATCH).await? {
         if let Err(error) = clean_up_again(ctx, &leftover).await {
             status::log(&error);
         }
+    }
+    Ok(())
+}
+
+/// Looks for mirrors of projects that were deleted, among one of 256 parts of all mirrors, each in its turn.
+async fn find_strays(ctx: &Ctx) -> Result<()> {
+    let now = ctx.clock.now();
+    let part = u8::try_from((now.as_secs() / LOOK_SECS).rem_euclid(256)).map_err(Error::internal)?;
+    let repos = ctx.config.repos_dir();
+    let standing = ctx.tasks.blocking(move || mirror::standing(&repos, part)).await?;
+    if standing.is_empty() {
+        return Ok(());
+    }
+    let tx = ctx.begin().await?;
+    if store::expect_cleanup(&tx, &standing, now - CLEANUP_AGAIN_AFTER, now).await? > 0 {
+        tx.commit().await?;
     }
     Ok(())
 }
