@@ -12,7 +12,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::{
+    runtime::{Builder, Handle, Runtime},
+    task::JoinError,
+};
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
@@ -30,7 +33,7 @@ const SHUTDOWN: Duration = Duration::from_secs(2);
 /// Started by the first call.
 static RUNTIME: Mutex<Option<Runtime>> = Mutex::new(None);
 
-/// Aborts all calls and waits until no thread of this library runs any more, two seconds at the most. A
+/// Aborts all calls, which fail with `Cancelled`, and waits until no thread of this library runs any more, two seconds at the most. A
 /// later call starts them anew.
 ///
 /// To be called before an interpreter goes away: a thread that returns into it then takes the process down.
@@ -70,7 +73,7 @@ fn launch() -> std::io::Result<Runtime> {
 /// Runs a call to its end, or until it is cancelled or the returned future is dropped.
 ///
 /// # Errors
-/// What the call fails with; `Cancelled` if it was, `Internal` if it panics.
+/// What the call fails with; `Cancelled` if it was, or the library was shut down; `Internal` if it panics.
 pub(crate) async fn run<T: Send + 'static>(
     cancel: Option<Arc<CancelHandle>>,
     call: impl Future<Output = hivesync::Result<T>> + Send + 'static,
@@ -78,7 +81,12 @@ pub(crate) async fn run<T: Send + 'static>(
     let cancelled = cancel::token(cancel);
     let task = AbortOnDropHandle::new(handle().map_err(|_| internal())?.spawn(call));
     let ended = cancelled.run_until_cancelled(task).await.ok_or_else(hivesync::Error::cancelled)?;
-    Ok(ended.map_err(|_| internal())??)
+    Ok(ended.map_err(|error| unfinished(&error))??)
+}
+
+/// Why a call has no outcome: the library was shut down under it, or it panicked.
+fn unfinished(error: &JoinError) -> HiveSyncError {
+    if error.is_cancelled() { hivesync::Error::cancelled().into() } else { internal() }
 }
 
 /// Starts what then goes on by itself.
