@@ -58,14 +58,14 @@ fn ends_the_calls_that_run_and_starts_again() {
     let capabilities = StoreCapabilities { persistent: false, shared: false };
     let client = HiveSync::with_store(options(), Arc::new(Stuck(asks)), capabilities);
     let client = outcome(client).unwrap();
-    let call = thread::scope(|scope| {
+    thread::scope(|scope| {
         scope.spawn(move || {
             asked.recv().unwrap();
             shut_down();
         });
-        outcome(client.account())
+        let call = outcome(client.account());
+        assert!(matches!(call, Err(HiveSyncError::Cancelled { .. })), "{call:?}");
     });
-    assert!(matches!(call, Err(HiveSyncError::Cancelled { .. })), "{call:?}");
 
     shut_down();
     assert!(matches!(failure(), HiveSyncError::SignedOut { .. }));
