@@ -33,8 +33,8 @@ const SHUTDOWN: Duration = Duration::from_secs(2);
 /// Started by the first call.
 static RUNTIME: Mutex<Option<Runtime>> = Mutex::new(None);
 
-/// Aborts all calls, which fail with `Cancelled`, and waits until no thread of this library runs any more, two seconds at the most. A
-/// later call starts them anew.
+/// Aborts all calls, which fail with `Cancelled`, and waits until no thread of this library runs any more,
+/// two seconds at the most. A later call starts them anew.
 ///
 /// To be called before an interpreter goes away: a thread that returns into it then takes the process down.
 #[uniffi::export]
@@ -70,7 +70,8 @@ fn launch() -> std::io::Result<Runtime> {
     Builder::new_multi_thread().worker_threads(WORKER_THREADS).thread_name("hivesync").enable_all().build()
 }
 
-/// Runs a call to its end, or until it is cancelled or the returned future is dropped.
+/// Runs a call to its end, or until it is cancelled or the returned future is dropped. It does not begin if
+/// it is cancelled already.
 ///
 /// # Errors
 /// What the call fails with; `Cancelled` if it was, or the library was shut down; `Internal` if it panics.
@@ -79,6 +80,9 @@ pub(crate) async fn run<T: Send + 'static>(
     call: impl Future<Output = hivesync::Result<T>> + Send + 'static,
 ) -> Result<T, HiveSyncError> {
     let cancelled = cancel::token(cancel);
+    if cancelled.is_cancelled() {
+        return Err(hivesync::Error::cancelled().into());
+    }
     let task = AbortOnDropHandle::new(handle().map_err(|_| internal())?.spawn(call));
     let ended = cancelled.run_until_cancelled(task).await.ok_or_else(hivesync::Error::cancelled)?;
     Ok(ended.map_err(|error| unfinished(&error))??)
@@ -110,7 +114,11 @@ pub(crate) fn internal() -> HiveSyncError {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-    use std::future::pending;
+    use std::{
+        future::pending,
+        sync::mpsc,
+        thread::{self, ThreadId},
+    };
 
     use tokio::sync::oneshot;
 
@@ -173,8 +181,32 @@ mod tests {
         assert!(matches!(outcome, Err(HiveSyncError::Cancelled { .. })), "{outcome:?}");
         assert!(was_dropped.await.is_err());
 
-        let (call, _has_started, was_dropped) = endless(Some(handle));
+        let (call, has_started, _was_dropped) = endless(Some(handle));
         assert!(matches!(call.await, Err(HiveSyncError::Cancelled { .. })));
-        assert!(was_dropped.await.is_err());
+        assert!(has_started.await.is_err());
+    }
+
+    /// Says on which thread it was dropped.
+    struct Dropped(mpsc::Sender<ThreadId>);
+
+    impl Drop for Dropped {
+        fn drop(&mut self) {
+            self.0.send(thread::current().id()).ok();
+        }
+    }
+
+    #[tokio::test]
+    async fn does_not_begin_a_call_that_is_cancelled_already() {
+        let handle = Arc::new(CancelHandle::new());
+        handle.cancel();
+        let (drops, dropped_on) = mpsc::channel();
+        let dropped = Dropped(drops);
+        let call = run::<()>(Some(handle), async move {
+            let _dropped = dropped;
+            pending().await
+        });
+        assert!(matches!(call.await, Err(HiveSyncError::Cancelled { .. })));
+        // A runtime that was given the call drops it on a thread of its own, even if it never began.
+        assert_eq!(dropped_on.recv().unwrap(), thread::current().id());
     }
 }

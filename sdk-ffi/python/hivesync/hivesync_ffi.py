@@ -531,7 +531,7 @@ def _uniffi_check_api_checksums(lib):
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_hivesync_ffi_checksum_func_set_log_sink() != 62187:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
-    if lib.uniffi_hivesync_ffi_checksum_func_shut_down() != 7468:
+    if lib.uniffi_hivesync_ffi_checksum_func_shut_down() != 8519:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_hivesync_ffi_checksum_method_cancelhandle_cancel() != 39171:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
@@ -8297,8 +8297,8 @@ def set_log_sink(sink: LogSink,level: LogLevel) -> None:
     return _uniffi_lift_return(_uniffi_ffi_result)
 def shut_down() -> None:
     """
-    Aborts all calls, which fail with `Cancelled`, and waits until no thread of this library runs any more, two seconds at the most. A
-    later call starts them anew.
+    Aborts all calls, which fail with `Cancelled`, and waits until no thread of this library runs any more,
+    two seconds at the most. A later call starts them anew.
 
     To be called before an interpreter goes away: a thread that returns into it then takes the process down.
 """

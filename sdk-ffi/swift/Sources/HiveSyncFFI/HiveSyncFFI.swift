@@ -8647,8 +8647,8 @@ public func setLogSink(sink: LogSink, level: LogLevel)throws   {try rustCallWith
 }
 }
 /**
- * Aborts all calls, which fail with `Cancelled`, and waits until no thread of this library runs any more, two seconds at the most. A
- * later call starts them anew.
+ * Aborts all calls, which fail with `Cancelled`, and waits until no thread of this library runs any more,
+ * two seconds at the most. A later call starts them anew.
  *
  * To be called before an interpreter goes away: a thread that returns into it then takes the process down.
  */
@@ -8697,7 +8697,7 @@ private let initializationResult: InitializationResult = {
     if (uniffi_hivesync_ffi_checksum_func_set_log_sink() != 62187) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_hivesync_ffi_checksum_func_shut_down() != 7468) {
+    if (uniffi_hivesync_ffi_checksum_func_shut_down() != 8519) {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_hivesync_ffi_checksum_func_check_secret_store() != 51728) {

@@ -1183,7 +1183,7 @@ private fun uniffiCheckApiChecksums(lib: IntegrityCheckingUniffiLib) {
     if ((lib.uniffi_hivesync_ffi_checksum_func_set_log_sink() and 0xFFFF) != 62187) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if ((lib.uniffi_hivesync_ffi_checksum_func_shut_down() and 0xFFFF) != 7468) {
+    if ((lib.uniffi_hivesync_ffi_checksum_func_shut_down() and 0xFFFF) != 8519) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if ((lib.uniffi_hivesync_ffi_checksum_func_check_secret_store() and 0xFFFF) != 51728) {
@@ -10382,8 +10382,8 @@ public object FfiConverterSequenceTypeNotificationEvent: FfiConverterRustBuffer<
     
 
         /**
-         * Aborts all calls, which fail with `Cancelled`, and waits until no thread of this library runs any more, two seconds at the most. A
-         * later call starts them anew.
+         * Aborts all calls, which fail with `Cancelled`, and waits until no thread of this library runs any more,
+         * two seconds at the most. A later call starts them anew.
          *
          * To be called before an interpreter goes away: a thread that returns into it then takes the process down.
          */ fun `shutDown`()
