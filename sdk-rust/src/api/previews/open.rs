@@ -150,7 +150,7 @@ impl OpenPreview {
         let staging = Staging::create(target.as_ref())?;
         let downloaded_bytes = self.download(staging.path(), progress).await?;
         let files = self.manifest.files().len() as u64;
-        staging.publish()?;
+        staging.publish().await?;
         Ok(OpenStats { files, bytes: self.manifest.total_bytes(), downloaded_bytes })
     }
 
@@ -226,14 +226,17 @@ impl OpenPreview {
         }
         fs::rename(&partial, &path).map_err(unwritable)?;
         for copy in copies {
-            tokio::fs::copy(&path, prepare(root, copy)?).await.map_err(unwritable)?;
+            let copied = prepare(root, copy)?;
+            tokio::fs::copy(&path, &copied).await.map_err(unwritable)?;
+            let file = File::options().write(true).open(&copied).await.map_err(unwritable)?;
+            file.sync_all().await.map_err(unwritable)?;
         }
         meter.add(first.size);
         Ok(())
     }
 }
 
-/// Writes what arrives to a new file; it is whole and right if there is no error.
+/// Writes what arrives to a new file; it is whole, right and on the disk if there is no error.
 async fn receive<S>(mut chunks: Checked<'_, S>, path: &Path) -> Result<()>
 where
     S: Stream<Item = Result<Bytes>> + Unpin,
@@ -242,7 +245,8 @@ where
     while let Some(chunk) = chunks.next().await? {
         file.write_all(&chunk).await.map_err(unwritable)?;
     }
-    file.flush().await.map_err(unwritable)
+    file.flush().await.map_err(unwritable)?;
+    file.sync_all().await.map_err(unwritable)
 }
 
 /// The place of a file below `root`, with the directories above it. `root` is ours alone, and the rules of

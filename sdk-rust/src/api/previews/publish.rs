@@ -136,14 +136,14 @@ pub(super) async fn run(
     let response = core.unary::<rpc::CreatePreview>(request).await?;
     let preview = response.preview.ok_or_else(wire::broken).and_then(Preview::from_wire)?;
     let mut stats = bundle.stats;
-    if !response.token.is_empty() {
-        let (token, expires_at) = (PreviewToken::new(&response.token), preview.expires_at);
-        return Ok(Published { preview, token, expires_at, stats });
-    }
     let progress: Progress<'_> =
         &|step: &PublishProgress| progress(&PublishProgress { preview_id: Some(preview.id), ..*step });
     let missing = bundle.contents(&response.missing)?;
     progress(&PublishProgress::begins(PublishPhase::Uploading, missing.len() as u64));
+    if !response.token.is_empty() {
+        let (token, expires_at) = (PreviewToken::new(&response.token), preview.expires_at);
+        return Ok(Published { preview, token, expires_at, stats });
+    }
     stats.new_files = missing.len() as u64;
     stats.uploaded_bytes = Upload::new(core, source, &bundle, preview.id, progress).run(missing).await?;
     let preview = verified(core, preview.id, stats.files, progress).await?;

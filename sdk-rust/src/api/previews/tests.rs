@@ -27,7 +27,7 @@ use prost_types::Timestamp;
 use tonic::{Code, Request, Response, Status};
 use uuid::Uuid;
 
-use super::{MemorySource, PreviewToken, PublishOptions, Published};
+use super::{MemorySource, PreviewToken, PublishOptions, PublishProgress, Published};
 use crate::{
     Client, ErrorReason, Result,
     fake_server::{FakeServer, refusal},
@@ -266,6 +266,19 @@ async fn what_is_published_is_what_is_opened() {
     let again = publish(&client).await.unwrap();
     assert_eq!((again.stats.new_files, again.stats.uploaded_bytes), (0, 0));
     assert_eq!(shelf.calls.load(Ordering::SeqCst), 1);
+}
+
+/// Whoever stops publishing must know what to revoke, also if there is nothing to send.
+#[tokio::test]
+async fn progress_names_the_preview_before_publishing_ends() {
+    let (_shelf, client) = Shelf::start().await;
+    for _ in 0..2 {
+        let named = Mutex::new(None);
+        let note = |step: &PublishProgress| *named.lock().unwrap() = step.preview_id;
+        let options = PublishOptions::default();
+        let published = client.previews().publish(Uuid::nil(), &bundle(), &options, &note).await.unwrap();
+        assert_eq!(*named.lock().unwrap(), Some(published.preview.id));
+    }
 }
 
 #[tokio::test]
