@@ -4,7 +4,10 @@ use std::future::Future;
 
 use futures::{Stream, TryStreamExt as _, stream};
 
-use crate::error::Result;
+use crate::{error::Result, wire};
+
+/// The most pages of a list that are asked for: many times what any list has. A server could lead on for ever.
+const PAGES_MAX: u32 = 10_000;
 
 /// Where a list continues. Opaque, and good only for the list that it came from.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -60,18 +63,46 @@ impl<T> Page<T> {
 }
 
 /// All items of a list. `fetch` gets one page; the next is asked for when the items before it were taken.
+///
+/// # Errors
+///
+/// `UpgradeRequired` in place of an end if the list has not ended after 10,000 pages.
 pub fn stream<T, F, Fut>(fetch: F) -> impl Stream<Item = Result<T>>
 where
     F: FnMut(PageRequest) -> Fut,
     Fut: Future<Output = Result<Page<T>>>,
 {
-    let start = (fetch, Some(PageRequest::first()));
-    stream::try_unfold(start, |(mut fetch, request)| async move {
+    let start = (fetch, Some(PageRequest::first()), 0);
+    stream::try_unfold(start, |(mut fetch, request, pages)| async move {
         let Some(request) = request else { return Ok(None) };
+        if pages == PAGES_MAX {
+            return Err(wire::broken());
+        }
         let size = request.size;
         let page = fetch(request).await?;
         let next = page.next.map(|token| PageRequest { size, token: Some(token) });
-        Ok(Some((stream::iter(page.items.into_iter().map(Ok)), (fetch, next))))
+        Ok(Some((stream::iter(page.items.into_iter().map(Ok)), (fetch, next, pages + 1))))
     })
     .try_flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+    use crate::error::ErrorKind;
+
+    #[tokio::test]
+    async fn a_list_without_an_end_is_given_up() {
+        let mut asked = 0;
+        let endless = stream(|_| {
+            asked += 1;
+            let page = Page { items: vec![asked], next: Some(PageToken::new(asked.to_string())) };
+            std::future::ready(Ok(page))
+        });
+        let all: Result<Vec<u32>> = endless.try_collect().await;
+        assert_eq!(*all.unwrap_err().kind(), ErrorKind::UpgradeRequired);
+        assert_eq!(asked, PAGES_MAX);
+    }
 }

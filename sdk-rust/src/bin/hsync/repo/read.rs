@@ -1,9 +1,11 @@
 //! `hsync repo tree`, `cat` and `log`.
 
+use std::cell;
+
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use futures::TryStreamExt as _;
+use futures::{StreamExt as _, TryStreamExt as _};
 use hivesync::{
-    page::PageRequest,
+    page::{self, PageRequest},
     projects::{Commit, FileQuery, TreeEntry, TreeEntryKind, TreeQuery},
 };
 use serde_json::json;
@@ -26,22 +28,24 @@ const SHORT_DIGITS: usize = 12;
 
 pub(super) async fn tree(
     project: &str,
-    mut query: TreeQuery,
+    query: TreeQuery,
     connection: &Connection,
     output: Output,
 ) -> Result<()> {
     let project = connection.project(project).await?;
     let projects = connection.client().projects();
-    let mut request = Some(PageRequest { size: TREE_PAGE, token: None });
-    let (mut entries, mut left_out) = (Vec::new(), 0);
-    while let Some(page) = request.take() {
+    let (commit, left_out) = (cell::RefCell::new(query.commit.clone()), cell::Cell::new(0));
+    let entries = page::stream(|page| async {
+        let query = TreeQuery { commit: commit.borrow().clone(), ..query.clone() };
+        let page = PageRequest { size: TREE_PAGE, ..page };
         let tree = projects.tree(project.id, &query, page).await?;
-        entries.extend(tree.page.items);
-        left_out += tree.left_out;
-        query.commit = Some(tree.commit);
-        request = tree.page.next.map(|token| PageRequest { size: TREE_PAGE, token: Some(token) });
-    }
-    let result = json!({"commit": query.commit, "left_out": left_out, "entries": &entries});
+        left_out.set(tree.left_out.saturating_add(left_out.get()));
+        commit.replace(Some(tree.commit));
+        Ok(tree.page)
+    });
+    let entries: Vec<TreeEntry> = entries.try_collect().await?;
+    let (commit, left_out) = (commit.into_inner(), left_out.get());
+    let result = json!({"commit": commit, "left_out": left_out, "entries": &entries});
     output.result(&result, |_, text| {
         for entry in &entries {
             entry_line(entry, text);
@@ -100,7 +104,7 @@ pub(super) async fn cat(
 
 pub(super) async fn log(
     project: &str,
-    mut commit: Option<String>,
+    commit: Option<String>,
     limit: u32,
     full: bool,
     connection: &Connection,
@@ -109,17 +113,19 @@ pub(super) async fn log(
     let project = connection.project(project).await?;
     let projects = connection.client().projects();
     let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
-    let mut request = Some(PageRequest { size: limit.min(LOG_PAGE), token: None });
-    let (mut commits, mut more) = (Vec::new(), false);
-    while let Some(page) = request.take() {
-        let log = projects.commits(project.id, commit.as_deref(), page).await?;
-        commits.extend(log.page.items);
-        commit = Some(log.commit);
-        more = log.truncated || log.page.next.is_some() || commits.len() > wanted;
-        commits.truncate(wanted);
-        let next = log.page.next.filter(|_| commits.len() < wanted);
-        request = next.map(|token| PageRequest { size: limit.min(LOG_PAGE), token: Some(token) });
-    }
+    let (commit, sent, goes_on) =
+        (cell::RefCell::new(commit), cell::Cell::new(0_usize), cell::Cell::new(false));
+    let commits = page::stream(|page| async {
+        let from = commit.borrow().clone();
+        let page = PageRequest { size: limit.min(LOG_PAGE), ..page };
+        let log = projects.commits(project.id, from.as_deref(), page).await?;
+        sent.set(sent.get().saturating_add(log.page.items.len()));
+        goes_on.set(log.truncated || log.page.next.is_some());
+        commit.replace(Some(log.commit));
+        Ok(log.page)
+    });
+    let commits: Vec<Commit> = commits.take(wanted).try_collect().await?;
+    let (commit, more) = (commit.into_inner(), goes_on.get() || sent.get() > wanted);
     let result = json!({"commit": commit, "more": more, "commits": &commits});
     output.result(&result, |_, text| match full {
         true => commits.iter().for_each(|commit| describe(commit, text)),
