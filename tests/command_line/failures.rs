@@ -116,6 +116,11 @@ async fn files_jobs_and_limits_have_their_status() {
             sealed.set(variable, &path.display().to_string());
         }
         fail(&sealed, &["whoami"], 10, "storage");
+        // A passphrase that others may read.
+        let passphrase = sealed.home().join("passphrase");
+        std::fs::set_permissions(&passphrase, std::os::unix::fs::PermissionsExt::from_mode(0o640))
+            .expect("a mode");
+        fail(&sealed, &["whoami"], 2, "usage");
 
         // A job that somebody else stops, and one that fails.
         let idle = World::without_worker(Backend::Embedded, &[]).await;

@@ -149,6 +149,7 @@ async fn accounts_are_kept_apart() {
         let mut program = Program::for_server(&world);
         let (sealed, passphrase) = (program.home().join("sealed"), program.home().join("passphrase"));
         std::fs::write(&passphrase, "correct horse battery staple\n").unwrap();
+        std::fs::set_permissions(&passphrase, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
         program.set("HSYNC_SEALED_FILE", &sealed.display().to_string());
         program.set("HSYNC_SEALED_PASSPHRASE_FILE", &passphrase.display().to_string());
         for (account, user) in [("default", &ada), ("work", &bob)] {

@@ -3,6 +3,7 @@
 use std::{
     fs,
     net::SocketAddr,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Output, Stdio},
 };
@@ -29,7 +30,9 @@ impl CommandLine {
     #[must_use]
     pub fn new(server: SocketAddr) -> Self {
         let home = tempfile::tempdir().expect("a temporary directory");
-        fs::write(home.path().join("passphrase"), "correct horse battery staple\n").expect("a file");
+        let passphrase = home.path().join("passphrase");
+        fs::write(&passphrase, "correct horse battery staple\n").expect("a file");
+        fs::set_permissions(&passphrase, PermissionsExt::from_mode(0o600)).expect("a mode");
         Self { home, server: format!("http://{server}") }
     }
 

@@ -70,7 +70,7 @@ async fn credentials(arguments: &LoginArguments) -> Result<(String, Secret)> {
         None => prompt::line("E-mail: ").await?,
     };
     let password = match arguments.password_stdin {
-        true => Secret::new(prompt::first_line().await?),
+        true => prompt::first_line().await?,
         false => prompt::secret("Password: ", NO_TERMINAL).await?,
     };
     Ok((email, password))

@@ -10,6 +10,7 @@ use std::{
 
 use futures::TryStreamExt as _;
 use hivesync::{Client, Secret, jobs::JobState, keychain::MemoryStore, projects::Project, teams::Team};
+use tokio::sync::MutexGuard;
 use uuid::Uuid;
 
 use crate::{
@@ -78,6 +79,12 @@ impl Connection {
     pub(crate) async fn starting<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
         let _unsettled = self.unsettled.lock().await;
         call.await
+    }
+
+    /// As [`starting`](Self::starting), for a call within a longer one: holds an interruption back until what is
+    /// returned is dropped. `None` if one is held back already.
+    pub(crate) fn unsettled(&self) -> Option<MutexGuard<'_, ()>> {
+        self.unsettled.try_lock().ok()
     }
 
     /// Has this undone if the run is interrupted before [`ended`](Self::ended).

@@ -4,13 +4,16 @@ use std::sync::Arc;
 #[cfg(unix)]
 use std::{
     fs::File,
-    io::{BufRead as _, BufReader, Read as _},
-    path::{Path, PathBuf},
+    io::{self, BufRead as _, BufReader, Read as _},
+    os::unix::fs::MetadataExt as _,
+    path::PathBuf,
 };
 
 #[cfg(unix)]
 use hivesync::Secret;
 use hivesync::keychain::{self, SecretStore};
+#[cfg(unix)]
+use zeroize::Zeroizing;
 
 use crate::failure::Result;
 #[cfg(unix)]
@@ -18,7 +21,7 @@ use crate::{failure::Failure, prompt};
 
 /// The longest first line of a file that holds a passphrase, in bytes.
 #[cfg(unix)]
-const PASSPHRASE_BYTES_MAX: u64 = 4096;
+const PASSPHRASE_BYTES_MAX: usize = 4096;
 #[cfg(unix)]
 const NO_TERMINAL: &str = "There is no terminal to ask for the passphrase at. Name a file that holds it in HSYNC_SEALED_PASSPHRASE_FILE.";
 
@@ -35,18 +38,37 @@ pub(crate) async fn open() -> Result<Arc<dyn SecretStore>> {
 #[cfg(unix)]
 async fn passphrase() -> Result<Secret> {
     match named("HSYNC_SEALED_PASSPHRASE_FILE") {
-        Some(file) => first_line(&file).map_err(|error| {
-            let path = file.display();
-            Failure::Usage(format!("The file {path} of the passphrase cannot be read: {error}."))
-        }),
+        Some(path) => {
+            let unreadable = |error| {
+                let path = path.display();
+                Failure::Usage(format!("The file {path} of the passphrase cannot be read: {error}."))
+            };
+            let file = File::open(&path).map_err(unreadable)?;
+            if is_open_to_others(&file).map_err(unreadable)? {
+                let path = path.display();
+                let say = format!(
+                    "Others may read or change the file {path} of the passphrase. Run `chmod 600 {path}`."
+                );
+                return Err(Failure::Usage(say));
+            }
+            first_line(file).map_err(unreadable)
+        }
         None => prompt::secret("Passphrase of the sealed file: ", NO_TERMINAL).await,
     }
 }
 
+/// Whether it is kept where somebody else has access. A pipe keeps nothing.
 #[cfg(unix)]
-fn first_line(path: &Path) -> std::io::Result<Secret> {
-    let mut line = String::new();
-    BufReader::new(File::open(path)?.take(PASSPHRASE_BYTES_MAX)).read_line(&mut line)?;
+fn is_open_to_others(file: &File) -> io::Result<bool> {
+    let metadata = file.metadata()?;
+    Ok(metadata.is_file() && metadata.mode() & 0o077 != 0)
+}
+
+#[cfg(unix)]
+fn first_line(file: File) -> io::Result<Secret> {
+    // Large enough not to be moved while it grows: what is left behind would not be wiped.
+    let mut line = Zeroizing::new(String::with_capacity(PASSPHRASE_BYTES_MAX));
+    BufReader::new(file.take(PASSPHRASE_BYTES_MAX as u64)).read_line(&mut line)?;
     Ok(Secret::new(line.trim_end_matches(['\r', '\n'])))
 }
 

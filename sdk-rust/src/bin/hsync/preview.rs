@@ -3,6 +3,7 @@
 use std::{
     io::{self, IsTerminal as _},
     path::PathBuf,
+    sync::{Mutex, PoisonError},
 };
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -10,7 +11,8 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use hivesync::{
     auth::Platform,
     previews::{
-        DirectorySource, Preview, PreviewState, PreviewToken, PublishOptions, PublishProgress, Published,
+        DirectorySource, Preview, PreviewState, PreviewToken, PublishOptions, PublishPhase, PublishProgress,
+        Published,
     },
     terminal,
 };
@@ -160,9 +162,15 @@ async fn publish(arguments: PublishArguments, connection: &Connection, output: O
     };
     let progress = output.progress("starts");
     let previews = connection.client().previews();
+    let unsettled = Mutex::new(None);
     let note = |step: &PublishProgress| {
+        let mut unsettled = unsettled.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(id) = step.preview_id {
             connection.started(Started::Preview(id));
+            *unsettled = None;
+        } else if step.phase == PublishPhase::Hashing && step.files_done == step.files_total {
+            // What follows makes the preview, and an interruption before its answer could not revoke it.
+            *unsettled = connection.unsettled();
         }
         progress.publish(step);
     };
@@ -195,7 +203,7 @@ fn describe(published: &Published, with_code: bool, text: &mut Text) {
 async fn open(directory: PathBuf, connection: &Connection, output: Output) -> Result<()> {
     let token = match io::stdin().is_terminal() {
         true => PreviewToken::new(prompt::secret("Token: ", NO_TERMINAL).await?.expose()),
-        false => PreviewToken::new(&prompt::first_line().await?),
+        false => PreviewToken::new(prompt::first_line().await?.expose()),
     };
     let preview = connection.client().previews().open(&token).await?;
     let progress = output.progress("starts");

@@ -9,26 +9,28 @@ use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
 
 use hivesync::Secret;
 use tokio::task::spawn_blocking;
+use zeroize::Zeroizing;
 
 use crate::failure::{Failure, Result};
 
 /// The longest line that is read, in bytes.
-const LINE_BYTES_MAX: u64 = 4096;
+const LINE_BYTES_MAX: usize = 4096;
 
 /// Asks for one line.
 pub(crate) async fn line(question: &str) -> Result<String> {
     write!(io::stderr(), "{question}")?;
-    first_line().await
+    Ok(first_line().await?.expose().to_owned())
 }
 
-/// The first line of standard input, without its end.
-pub(crate) async fn first_line() -> Result<String> {
+/// The first line of standard input, without its end. It may be a secret.
+pub(crate) async fn first_line() -> Result<Secret> {
     let read = spawn_blocking(|| {
-        let mut line = String::new();
-        io::stdin().lock().take(LINE_BYTES_MAX).read_line(&mut line).map(|_| line)
+        // Large enough not to be moved while it grows: what is left behind would not be wiped.
+        let mut line = Zeroizing::new(String::with_capacity(LINE_BYTES_MAX));
+        io::stdin().lock().take(LINE_BYTES_MAX as u64).read_line(&mut line).map(|_| line)
     });
     let line = read.await.map_err(io::Error::other)??;
-    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+    Ok(Secret::new(line.trim_end_matches(['\r', '\n'])))
 }
 
 /// Asks for a secret, and shows nothing of what is typed.
