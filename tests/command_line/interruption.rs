@@ -214,6 +214,44 @@ async fn a_preview_that_nobody_can_open_yet_is_revoked() {
     .await;
 }
 
+/// The server has made the preview, and the answer that names it is under way.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_preview_whose_answer_is_under_way_is_revoked() {
+    in_time(async {
+        let link = Link::new().await;
+        let url = link.url();
+        let world = World::without_worker(Backend::Embedded, &[("PUBLIC_URL", &url)]).await;
+        let server = world.app().addresses.public;
+        let mut program = Program::new();
+        let mut answers = link.lead_to(server);
+        let ada = direct(server).await;
+        let repository = Repository::sample();
+        let project = ada.project("site", &repository).await.id;
+        program.set("HSYNC_SERVER", &url).set("HSYNC_EMAIL", &ada.email).set("HSYNC_PASSWORD", PASSWORD);
+        let directory = repository.path().display().to_string();
+        let mut terminal = program.on_terminal(&["preview", "publish", "site", &directory]);
+        let previews =
+            async || ada.client.previews().list(project, PageRequest::first()).await.unwrap().items;
+        let answer = loop {
+            let answer = answers.next().await;
+            if !previews().await.is_empty() {
+                break answer;
+            }
+        };
+        terminal.type_in(CTRL_C);
+        terminal.expect("^C");
+        drop((answer, answers));
+        let (shown, status) = terminal.end();
+        assert_eq!(status, 130, "{shown}");
+        assert!(shown.contains("The preview was revoked."), "{shown}");
+        assert_eq!(
+            previews().await.iter().map(|preview| preview.state).collect::<Vec<_>>(),
+            [PreviewState::Revoked]
+        );
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn following_ends_well_by_ctrl_c() {
     in_time(async {
