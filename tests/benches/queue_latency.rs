@@ -56,7 +56,7 @@ async fn measure(backend: Backend, jobs: usize) {
         let ctx = Ctx::system(base.clone(), "bench").unwrap();
         let begun = Stopwatch::start();
         let tx = ctx.begin().await.unwrap();
-        let job = jobs::enqueue(&ctx, &tx, new_job()).await.unwrap().id;
+        let job = jobs::enqueue(&ctx, &tx, new_job()).await.unwrap().job.id;
         tx.commit().await.unwrap();
         let queued = Stopwatch::start();
         assert_eq!(starts.recv().await, Some(job));

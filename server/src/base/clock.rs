@@ -112,6 +112,24 @@ pub async fn sleep(duration: Duration) {
     tokio::time::sleep(duration).await;
 }
 
+/// A stretch of real time for work that nobody can interrupt from outside: it asks by itself.
+#[derive(Clone, Copy, Debug)]
+pub struct TimeLimit(std::time::Instant);
+
+impl TimeLimit {
+    /// From now on, for `duration`.
+    #[must_use]
+    pub fn of(duration: Duration) -> Self {
+        Self(std::time::Instant::now() + duration)
+    }
+
+    /// Whether it has run out.
+    #[must_use]
+    pub fn is_over(self) -> bool {
+        std::time::Instant::now() >= self.0
+    }
+}
+
 /// How long a stretch of work took, in real time: for measurements, never for decisions.
 #[derive(Clone, Copy, Debug)]
 pub struct Stopwatch(std::time::Instant);

@@ -113,18 +113,25 @@ fn claim_incoming(parent: &Path) -> io::Result<(TempDir, fs::File)> {
     let turn = fs::File::open(parent)?;
     turn.lock()?;
     for entry in fs::read_dir(parent)? {
-        let path = entry?.path();
-        match fs::File::open(&path)?.try_lock() {
-            Err(TryLockError::WouldBlock) => {}
-            Err(TryLockError::Error(error)) => return Err(error),
-            Ok(()) if path.is_dir() => fs::remove_dir_all(path)?,
-            Ok(()) => fs::remove_file(path)?,
+        match remove_unless_locked(&entry?.path()) {
+            // Its server has left meanwhile, and taken it along.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            outcome => outcome?,
         }
     }
     let incoming = TempDir::new_in(parent)?;
     let in_use = fs::File::open(incoming.path())?;
     in_use.lock()?;
     Ok((incoming, in_use))
+}
+
+fn remove_unless_locked(path: &Path) -> io::Result<()> {
+    match fs::File::open(path)?.try_lock() {
+        Err(TryLockError::WouldBlock) => Ok(()),
+        Err(TryLockError::Error(error)) => Err(error),
+        Ok(()) if path.is_dir() => fs::remove_dir_all(path),
+        Ok(()) => fs::remove_file(path),
+    }
 }
 
 /// Writes exactly `size` bytes and returns their digest.

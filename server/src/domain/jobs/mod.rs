@@ -21,7 +21,7 @@ pub use model::{
     CleanupOutcome, Job, JobKind, JobPhase, JobState, LeasedWork, NewJob, OnConflict, Outcome, Priority,
     Progress, QueueDepth, SyncOutcome, Tally, VerifyFile, VerifyOutcome, Work, Worker,
 };
-pub use ops::{enqueue, queue_depth, workers};
+pub use ops::{Queued, enqueue, queue_depth, workers};
 pub use rpc::Rpc;
 pub use store::find;
 

@@ -6,7 +6,7 @@ use tonic::{Request, Response, Status};
 
 use super::{
     model::{Job, JobKind, JobPhase, Progress},
-    ops::{self, Sighting},
+    ops::{self, Queued, Sighting},
 };
 use crate::base::{
     ids::{JobId, ProjectId, TeamId},
@@ -78,6 +78,12 @@ impl From<Sighting> for pb::Job {
 }
 
 /// A job that was just queued, for the RPCs of the slices that queue it.
+impl From<Queued> for pb::Job {
+    fn from(queued: Queued) -> Self {
+        Self { joined: queued.joined, ..queued.job.into() }
+    }
+}
+
 impl From<Job> for pb::Job {
     fn from(job: Job) -> Self {
         Self {

@@ -274,12 +274,6 @@ impl From<TreeEntry> for pb::TreeEntry {
     }
 }
 
-impl From<ops::Queued> for pb::Job {
-    fn from(queued: ops::Queued) -> Self {
-        Self { joined: queued.joined, ..queued.job.into() }
-    }
-}
-
 impl From<CommitPage> for pb::ListCommitsResponse {
     fn from(page: CommitPage) -> Self {
         Self {

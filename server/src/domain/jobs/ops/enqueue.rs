@@ -23,21 +23,30 @@ const QUEUED_PER_TEAM_MAX: u64 = 2_000;
 /// The longest concurrency key, in bytes.
 const KEY_BYTES_MAX: usize = 200;
 
+/// A job that waits.
+#[derive(Clone, Debug)]
+pub struct Queued {
+    /// The job.
+    pub job: Job,
+    /// Whether an earlier request had queued it.
+    pub joined: bool,
+}
+
 /// Queues a job in the caller's open transaction: it exists if that is committed, and starts then. This
 /// appends to the audit log, so that it comes after the caller's other writes.
 ///
 /// # Errors
 /// `QUOTA_EXCEEDED` if 2,000 jobs of the team wait already; `CONFLICT` as [`OnConflict::Reject`] says.
-pub async fn enqueue(ctx: &Ctx, tx: &Tx, new: NewJob) -> Result<Job> {
+pub async fn enqueue(ctx: &Ctx, tx: &Tx, new: NewJob) -> Result<Queued> {
     if let Some(key) = &new.concurrency_key {
         if key.len() > KEY_BYTES_MAX {
             return Err(Error::internal("the concurrency key is too long"));
         }
         if let Some(earlier) = settle_conflict(ctx, tx, &new, key).await? {
-            return Ok(earlier);
+            return Ok(Queued { job: earlier, joined: true });
         }
     }
-    insert(ctx, tx, new).await
+    Ok(Queued { job: insert(ctx, tx, new).await?, joined: false })
 }
 
 /// Deals with earlier jobs of `key`; the one that does for the new one too, if there is one.

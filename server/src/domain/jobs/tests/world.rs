@@ -223,7 +223,7 @@ impl World {
     pub async fn try_queue(&self, new: NewJob) -> Result<Job> {
         let ctx = self.ctx();
         let tx = ctx.begin().await?;
-        let job = ops::enqueue(&ctx, &tx, new).await?;
+        let job = ops::enqueue(&ctx, &tx, new).await?.job;
         tx.commit().await?;
         Ok(job)
     }

@@ -52,7 +52,7 @@ async fn hand_over(ctx: &Ctx, id: PreviewId) -> Result<Preview> {
         announce_ready(ctx, &tx, &preview).await?;
     } else {
         store::touch(&tx, manifest, ctx.clock.now()).await?;
-        let job = jobs::enqueue(ctx, &tx, verification(&preview)).await?;
+        let job = jobs::enqueue(ctx, &tx, verification(&preview)).await?.job;
         if !store::start_verifying(&tx, &grant, id, job.id).await? {
             return Err(Error::new(Reason::Conflict));
         }

@@ -159,6 +159,7 @@ impl<'a> Walk<'a> {
         let Raw { mut parents, committed_secs, .. } = Raw::parse(&data)?;
         self.truncated |= parents.len() > PARENTS_MAX;
         parents.truncate(PARENTS_MAX);
+        parents.shrink_to_fit();
         let known_as = Reverse(self.known.len());
         self.waiting.push(Waiting { committed_secs: committed_secs.unwrap_or(0), known_as, id, parents });
         self.known.insert(id);

@@ -20,7 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub use file::FileContent;
 pub use log::{Commits, Passed};
-use objects::Objects;
+use objects::{Effort, Objects};
 pub use standing::standing;
 pub use tree::{Cursor, Entries};
 
@@ -64,10 +64,10 @@ impl Mirrors {
     ///
     /// # Errors
     /// `NOT_FOUND` if there is no such commit or directory, `REPOSITORY_REJECTED` if the objects are not
-    /// sound, `OVERLOADED` if too much is being read.
+    /// sound, `OVERLOADED` if too much is being read, `DEADLINE_EXCEEDED` if they take too long to read.
     pub async fn list(&self, project: ProjectId, commit: CommitId, listing: Listing) -> Result<Entries> {
         let memory = self.reserve(WALK_KIB).await?;
-        self.read(project, move |objects| {
+        self.read(project, Effort::STRUCTURE, move |objects| {
             let entries = tree::list(objects, commit, &listing);
             drop(memory);
             entries
@@ -87,7 +87,7 @@ impl Mirrors {
         passed: Option<Passed>,
     ) -> Result<Commits> {
         let memory = self.reserve(LOG_KIB).await?;
-        self.read(project, move |objects| {
+        self.read(project, Effort::STRUCTURE, move |objects| {
             let commits = log::list(objects, start, wanted, passed, log::Bounds::STANDARD);
             drop(memory);
             commits
@@ -108,24 +108,27 @@ impl Mirrors {
     ) -> Result<(FileContent, Memory)> {
         let walk = self.reserve(WALK_KIB).await?;
         let place = self
-            .read(project, move |objects| {
+            .read(project, Effort::STRUCTURE, move |objects| {
                 let place = file::find(objects, commit, &path);
                 drop(walk);
                 place
             })
             .await?;
         let memory = self.reserve(u32::try_from(place.size / 1024).unwrap_or(u32::MAX) + 1).await?;
-        let content = self.read(project, move |objects| file::load(objects, place)).await?;
+        let content = self.read(project, Effort::FILE, move |objects| file::load(objects, place)).await?;
         Ok((content, memory))
     }
 
     async fn read<T: Send + 'static>(
         &self,
         project: ProjectId,
+        effort: Effort,
         read: impl FnOnce(&Objects) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let repos = self.repos.clone();
-        self.tasks.blocking(move || read(&Objects::open(&directory::objects_of(&repos, project)?)?)).await?
+        self.tasks
+            .blocking(move || read(&Objects::open(&directory::objects_of(&repos, project)?, effort)?))
+            .await?
     }
 
     async fn reserve(&self, kib: u32) -> Result<Memory> {

@@ -1,6 +1,6 @@
 //! The objects of a mirror.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use gix::{
     hash::{Kind as Hash, ObjectId, oid},
@@ -9,32 +9,54 @@ use gix::{
 };
 
 use crate::{
-    base::error::{Error, Reason, Result},
+    base::{
+        clock::TimeLimit,
+        error::{Error, Reason, Result},
+    },
     domain::projects::model::{CommitId, EntryKind},
 };
 
 /// The largest tree or commit that is read: a directory of some 100,000 entries.
 const STRUCTURE_BYTES_MAX: u64 = 4 * 1024 * 1024;
-/// The largest allocation for one object, with the objects it is a delta of.
-const ALLOCATION_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// What one read may cost. Objects are deltas of others, which their size does not tell: a few bytes can stand
+/// on thousands of large ones, and each is made anew.
+#[derive(Clone, Copy, Debug)]
+pub struct Effort {
+    /// The largest allocation for one object, with those that it is a delta of.
+    pub allocation_bytes_max: usize,
+    /// How long the read may go on; looked at before each object.
+    pub time_max: Duration,
+}
+
+impl Effort {
+    /// For trees and commits.
+    pub const STRUCTURE: Self =
+        Self { allocation_bytes_max: 8 * 1024 * 1024, time_max: Duration::from_secs(5) };
+    /// For a file.
+    pub const FILE: Self = Self { allocation_bytes_max: 64 * 1024 * 1024, ..Self::STRUCTURE };
+}
 
 /// An open object database.
-pub struct Objects(odb::Handle);
+pub struct Objects {
+    handle: odb::Handle,
+    time: TimeLimit,
+}
 
 impl Objects {
-    /// Opens the object directory of a repository.
+    /// Opens the object directory of a repository for one read. Everything that is asked of it fails with
+    /// `DEADLINE_EXCEEDED` once the time is over.
     ///
     /// # Errors
     /// `INTERNAL` if it cannot be read.
-    pub fn open(directory: &Path) -> Result<Self> {
+    pub fn open(directory: &Path, effort: Effort) -> Result<Self> {
         let options = odb::store::init::Options {
-            alloc_limit_bytes: Some(ALLOCATION_BYTES_MAX),
+            alloc_limit_bytes: Some(effort.allocation_bytes_max),
             ..odb::store::init::Options::default()
         };
         let mut handle = odb::at_opts(directory, Hash::Sha1, None, options)
             .map_err(|error| Error::internal(format!("a mirror cannot be opened: {}", error.kind())))?;
         handle.ignore_replacements = true;
-        Ok(Self(handle))
+        Ok(Self { handle, time: TimeLimit::of(effort.time_max) })
     }
 
     /// The tree of `commit`.
@@ -122,14 +144,17 @@ impl Objects {
     }
 
     fn kind_and_size(&self, id: &oid) -> Result<Option<(Kind, u64)>> {
-        let header = self.0.try_header(id).map_err(|_| unsound("an object's header cannot be read"))?;
+        if self.time.is_over() {
+            return Err(Error::new(Reason::DeadlineExceeded).because("a mirror takes too long to read"));
+        }
+        let header = self.handle.try_header(id).map_err(|_| unsound("an object's header cannot be read"))?;
         Ok(header.map(|header| (header.kind(), header.size())))
     }
 
     fn data(&self, id: &oid, kind: Kind) -> Result<Vec<u8>> {
         let mut buffer = Vec::new();
         // The library's errors may name files; what they mean is said instead.
-        let found = self.0.try_find(id, &mut buffer).map_err(|_| unsound("an object cannot be read"))?;
+        let found = self.handle.try_find(id, &mut buffer).map_err(|_| unsound("an object cannot be read"))?;
         match found {
             Some(object) if object.kind == kind => Ok(buffer),
             _ => Err(unsound("an object is missing")),

@@ -375,7 +375,7 @@ async fn a_log_is_bounded() {
     for number in 1..8 {
         head = mirror.commit_at(number, &number.to_string(), &[head]);
     }
-    let objects = Objects::open(&mirror.git_dir().join("objects")).unwrap();
+    let objects = Objects::open(&mirror.git_dir().join("objects"), Effort::STRUCTURE).unwrap();
     let listed = |start, passed: u32, bounds| {
         let passed = Passed::from_bytes(&passed.to_be_bytes()).unwrap();
         log::list(&objects, start, 200, Some(passed), bounds).unwrap()
@@ -398,6 +398,16 @@ async fn a_log_is_bounded() {
     let octopus = mirror.log(mirror.commit_at(100, "octopus", &parents), 200, None).await.unwrap();
     assert_eq!((octopus.listed.len(), octopus.truncated), (65, true));
     assert!(octopus.listed[0].shortened);
+}
+
+#[tokio::test]
+async fn a_read_ends_when_its_time_is_over() {
+    let mirror = Mirror::new();
+    let head = mirror.commit_at(0, "0", &[]);
+    let no_time = Effort { time_max: Duration::ZERO, ..Effort::STRUCTURE };
+    let objects = Objects::open(&mirror.git_dir().join("objects"), no_time).unwrap();
+    let refused = log::list(&objects, head, 1, None, log::Bounds::STANDARD).unwrap_err();
+    assert_eq!(refused.reason(), Reason::DeadlineExceeded);
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ pub(super) use create::create;
 pub(super) use delete::delete;
 pub(super) use link::link;
 pub(super) use read::{list_commits, list_tree, read_file};
-pub(super) use sync::{Queued, sync};
+pub(super) use sync::sync;
 
 use super::{model::Project, store};
 use crate::{

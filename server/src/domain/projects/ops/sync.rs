@@ -13,22 +13,13 @@ use crate::{
     domain::{
         access::Permission,
         audit::{self, Entry},
-        jobs::{self, Job, NewJob, OnConflict, Priority, Work},
+        jobs::{self, NewJob, OnConflict, Priority, Queued, Work},
     },
 };
 
 /// At most one job at a time works on a mirror.
 pub fn concurrency_key(project: ProjectId) -> String {
     format!("mirror:{project}")
-}
-
-/// A sync that waits.
-#[derive(Clone, Debug)]
-pub struct Queued {
-    /// The job.
-    pub job: Job,
-    /// Whether another request had queued it.
-    pub joined: bool,
 }
 
 /// Queues a sync, or joins the one that waits already.
@@ -49,17 +40,16 @@ pub async fn sync(ctx: &Ctx, project: ProjectId, idempotency_key: Uuid) -> Resul
         on_conflict: OnConflict::Coalesce,
         requested_by: grant.user(),
     };
-    let job = jobs::enqueue(ctx, &tx, job).await?;
+    let queued = jobs::enqueue(ctx, &tx, job).await?;
     let request = [project.id.to_string()];
-    let earlier = idempotency::claim(ctx, &tx, idempotency_key, &[&request[0]], job.id.0).await?;
+    let earlier = idempotency::claim(ctx, &tx, idempotency_key, &[&request[0]], queued.job.id.0).await?;
     if let Some(earlier) = earlier {
         let job = jobs::find(&tx, earlier.into()).await?.ok_or_else(Error::not_found)?;
         // Whether the first try queued it or joined it is not kept.
         return Ok(Queued { job, joined: true });
     }
     let entry = Entry::new("repository.sync_requested").team(project.team).project(project.id);
-    audit::append(ctx, &tx, entry.subject(job.id.0)).await?;
+    audit::append(ctx, &tx, entry.subject(queued.job.id.0)).await?;
     tx.commit().await?;
-    let joined = job.correlation != ctx.call.correlation.as_str();
-    Ok(Queued { job, joined })
+    Ok(queued)
 }
