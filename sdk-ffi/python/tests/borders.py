@@ -152,6 +152,12 @@ async def check_stores(options):
 
 async def check_cancelling(options):
     """A call ends in Rust when its task is cancelled, or its handle is used."""
+    # One that was asked earlier and is not cancelled: the library gives it up by itself after five seconds.
+    given_up = StuckStore()
+    slow = await HiveSync.with_store(options, given_up, CAPABILITIES)
+    waiting = asyncio.create_task(refused(slow.account(), HiveSyncError.Storage))
+    await given_up.asked.wait()
+
     store = StuckStore()
     client = await HiveSync.with_store(options, store, CAPABILITIES)
     task = asyncio.create_task(client.account())
@@ -159,7 +165,9 @@ async def check_cancelling(options):
     task.cancel()
     await asyncio.wait([task])
     expect(task.cancelled(), "a cancelled call ends")
-    await asyncio.wait_for(store.stopped.wait(), 4)
+    await asyncio.wait_for(store.stopped.wait(), 30)
+    expect(not given_up.stopped.is_set(), "it ends because it was cancelled, not because its time was over")
+    await waiting
 
     client = await HiveSync.in_memory(options)
     handle = CancelHandle()
