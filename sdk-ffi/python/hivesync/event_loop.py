@@ -32,6 +32,20 @@ def _loop() -> asyncio.AbstractEventLoop:
 hivesync_ffi._uniffi_get_event_loop = _loop
 
 
+@hivesync_ffi._UNIFFI_FOREIGN_FUTURE_DROPPED_CALLBACK
+def _stop(handle) -> None:
+    """Has the loop of a store's coroutine stop it, because nobody waits for it any more."""
+    (loop, coroutine) = hivesync_ffi._UNIFFI_FOREIGN_FUTURE_HANDLE_MAP.remove(handle)
+    try:
+        loop.call_soon_threadsafe(hivesync_ffi._uniffi_cancel_task, coroutine)
+    except RuntimeError:
+        pass  # The loop is closed, and all that ran on it has ended.
+
+
+# The binding's own does not wake a loop that waits, which then stops the coroutine whenever it wakes next.
+hivesync_ffi._uniffi_future_dropped_callback = _stop
+
+
 async def check_secret_store(store: hivesync_ffi.SecretStore) -> Optional[str]:
     """Tries out all that a store must do, for its author's tests. Gives what it did wrong, if anything."""
     run_stores_here()
