@@ -1,5 +1,5 @@
-//! What clients see: the client library beside a bare tonic client, one refresh for a thousand calls, how soon
-//! a notification arrives, and what an idle stream costs the server.
+//! What clients see: the client library beside a bare tonic client, how soon a notification arrives, and what an
+//! idle stream costs the server.
 //!
 //! `cargo bench -p hivesync-tests --bench clients`, after `cargo build --release --workspace`: the memory of
 //! streams is that of the real server, as a process.
@@ -14,7 +14,7 @@
 
 use std::time::Duration;
 
-use futures::{StreamExt as _, future::join_all, stream};
+use futures::{StreamExt as _, stream};
 use hivesync::{
     notifications::{NotificationEvent, StartAt},
     teams::TeamRole,
@@ -35,7 +35,6 @@ use tonic::{Request, Streaming, metadata::AsciiMetadataValue, transport::Channel
 
 const ROUNDS: usize = 7;
 const CALLS: usize = 4_000;
-const CALLERS: usize = 1_000;
 const TOLD: usize = 500;
 const STREAMS: usize = 1_000;
 /// Streams of one user; the server takes no more than 16.
@@ -48,7 +47,6 @@ async fn main() {
         return;
     }
     overhead().await;
-    single_flight().await;
     for backend in [Backend::Embedded, Backend::Production] {
         if backend.available() {
             notifications(backend).await;
@@ -101,36 +99,6 @@ async fn seconds<F: Future<Output = ()>>(in_flight: usize, call: impl FnMut() ->
     let watch = Stopwatch::start();
     stream::repeat_with(call).take(CALLS).buffer_unordered(in_flight).for_each(|()| async {}).await;
     watch.elapsed().as_secs_f64()
-}
-
-/// Calls that find, all at once, that the server takes their token no more.
-async fn single_flight() {
-    let world = World::without_worker(Backend::Embedded, &[]).await;
-    let ada = world.user("ada").await;
-    let session = ada.client.auth().account().await.unwrap().session_id;
-    let refreshed = refreshes(&world).await;
-    world.advance(Duration::from_secs(20 * 60));
-    let users = ada.client.users();
-    let watch = Stopwatch::start();
-    for outcome in join_all((0..CALLERS).map(|_| users.me())).await {
-        outcome.unwrap();
-    }
-    let took = watch.elapsed();
-    assert_eq!(session, ada.client.auth().account().await.unwrap().session_id, "the session went on");
-    let refreshes = refreshes(&world).await - refreshed;
-    println!(
-        "\n{CALLERS} concurrent calls on an expired token: {refreshes} refresh, {:.0} ms in all",
-        took.as_secs_f64() * 1e3
-    );
-}
-
-/// How many refreshes the servers of this process have served.
-async fn refreshes(world: &World) -> u64 {
-    let url = format!("http://{}/metrics", world.app().addresses.metrics);
-    let metrics = reqwest::get(url).await.unwrap().text().await.unwrap();
-    let counts = metrics.lines().filter(|line| line.starts_with("hivesync_rpc_total"));
-    let counts = counts.filter(|line| line.contains("AuthService/Refresh\"") && line.contains("\"Ok\""));
-    counts.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
 }
 
 /// From the moment that a notification is written until its user's stream has it.
