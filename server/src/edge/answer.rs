@@ -1,7 +1,10 @@
 //! The last word on every answer: the correlation ID is on it, and what the framework said about a bad
 //! message or an unknown method is said in our own words.
 
+use std::time::Duration;
+
 use http::Response;
+use http_body_util::BodyExt as _;
 use tonic::{Code, Status, body::Body};
 
 use crate::base::{
@@ -10,11 +13,33 @@ use crate::base::{
     status::{self, CORRELATION_ID},
 };
 
+/// How long, and for how many bytes, a refusal waits for the end of the request.
+const UNREAD_TIME_MAX: Duration = Duration::from_millis(250);
+const UNREAD_BYTES_MAX: usize = 64 * 1024;
+
 /// Makes the answer to a refused call.
 #[must_use]
 pub fn refusal(error: &Error, correlation: &CorrelationId) -> Response<Body> {
     status::log_call(error, correlation);
     status::from_error(error, correlation).into_http()
+}
+
+/// Refuses a call whose `request` nobody has read: takes in what is left of it first, if it is short.
+///
+/// A server may answer before the request has ended and reset the stream then (RFC 9113, 8.1), but not every
+/// client keeps such an answer: curl 7.88 loses it with the reset.
+pub async fn refuse_unread(error: &Error, correlation: &CorrelationId, mut request: Body) -> Response<Body> {
+    let mut left = UNREAD_BYTES_MAX;
+    let end = async {
+        while let Some(Ok(frame)) = request.frame().await {
+            let taken = frame.data_ref().map_or(0, bytes::Bytes::len);
+            let Some(rest) = left.checked_sub(taken) else { return };
+            left = rest;
+        }
+    };
+    // Out of time or not: it is refused.
+    let _ = tokio::time::timeout(UNREAD_TIME_MAX, end).await;
+    refusal(error, correlation)
 }
 
 /// Finishes an answer of a service. Answers that our own code made carry the correlation ID already; a

@@ -140,7 +140,7 @@ impl Edge {
         let correlation = &ctx.call.correlation;
         let _place = match self.shed.enter(ctx.call.address) {
             Ok(place) => place,
-            Err(error) => return answer::refusal(&error, correlation),
+            Err(error) => return answer::refuse_unread(&error, correlation, request.into_body()).await,
         };
         let service = AssertUnwindSafe(services.call(request)).catch_unwind();
         // Of a stream, the deadline is for its beginning: a client that keeps its message to itself must not
@@ -221,7 +221,7 @@ where
 
         let path = parts.uri.path().trim_start_matches('/');
         let Some(route) = routes.get(path) else {
-            return answer::refusal(&Error::new(Reason::UnknownMethod), &correlation);
+            return answer::refuse_unread(&Error::new(Reason::UnknownMethod), &correlation, body).await;
         };
         let response = match edge.admit(route.row, &correlation, address, &parts).await {
             Ok(ctx) => {
@@ -234,7 +234,7 @@ where
                 }
                 response
             }
-            Err(error) => answer::refusal(&error, &correlation),
+            Err(error) => answer::refuse_unread(&error, &correlation, body).await,
         };
         let response = answer::finish(response, &correlation);
 
@@ -286,21 +286,58 @@ fn permits(row: &Row, actor: &Actor) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
+    use bytes::Bytes;
+    use futures::{TryStreamExt as _, stream};
+    use http_body::Frame;
+    use http_body_util::StreamBody;
+    use tonic::Status;
+
     use super::*;
     use crate::{
         base::{fixture::Fixture, ports::Ports},
         domain::auth::AccessTokens,
     };
 
-    #[tokio::test]
-    async fn a_stream_that_does_not_begin_gives_its_place_back() {
+    /// The answer of a gate to `body`, sent to `route`, where no service ever answers.
+    async fn answer(route: &str, body: Body) -> impl Future<Output = Response<Body>> {
         let fixture = Fixture::new(Ports::default()).await;
         let tokens = Arc::new(AccessTokens::new(&fixture.base.config.tokens).unwrap());
         let edge = Edge::new(fixture.base.clone(), Authenticator::new(tokens, Vec::new()));
         let silent = tower::service_fn(|_: Request<Body>| std::future::pending());
-        let request = Request::post("/grpc.health.v1.Health/Watch").header("grpc-timeout", "1m");
-        let answer = edge.gate(Listener::Public, silent).pass(request.body(Body::empty()).unwrap());
-        let answer = tokio::time::timeout(Duration::from_secs(10), answer).await.unwrap();
+        let request = Request::post(route).header("grpc-timeout", "1m").body(body).unwrap();
+        let answer = edge.gate(Listener::Public, silent).pass(request);
+        async move { tokio::time::timeout(Duration::from_secs(10), answer).await.unwrap() }
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_does_not_begin_gives_its_place_back() {
+        let answer = answer("/grpc.health.v1.Health/Watch", Body::empty()).await.await;
         assert_eq!(answer::code(&answer), Code::DeadlineExceeded);
+    }
+
+    #[tokio::test]
+    async fn a_refusal_waits_for_a_short_message_and_not_for_a_long_one() {
+        for (route, code) in [
+            ("/hivesync.v1.UserService/GetMe", Code::Unauthenticated),
+            ("/hivesync.v1.UserService/Nothing", Code::Unimplemented),
+        ] {
+            let (message, frames) = futures::channel::mpsc::unbounded::<Result<_>>();
+            let body = StreamBody::new(frames.map_ok(Frame::data).map_err(|_| Status::internal("never")));
+            let mut answer = pin!(answer(route, Body::new(body)).await);
+            tokio::time::timeout(Duration::from_millis(50), &mut answer).await.unwrap_err();
+            message.unbounded_send(Ok(Bytes::from_static(&[0; 5]))).unwrap();
+            drop(message);
+            assert_eq!(answer::code(&answer.await), code);
+
+            let endless =
+                stream::repeat_with(|| Ok::<_, Status>(Frame::data(Bytes::from_static(&[0; 4096]))));
+            let answer = self::answer(route, Body::new(StreamBody::new(endless))).await.await;
+            assert_eq!(answer::code(&answer), code);
+        }
+        let silent = StreamBody::new(stream::pending::<Result<Frame<Bytes>, Status>>());
+        let answer = answer("/hivesync.v1.UserService/GetMe", Body::new(silent)).await.await;
+        assert_eq!(answer::code(&answer), Code::Unauthenticated);
     }
 }
