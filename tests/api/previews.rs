@@ -1,15 +1,23 @@
 //! Previews: publishing, opening, and everything that must not be published or opened.
 
-use std::time::Duration;
+use std::{
+    fs::{self, File},
+    io::{self, Read as _},
+    path::Path,
+    time::Duration,
+};
 
+use bytes::Bytes;
+use futures::{StreamExt as _, stream};
 use hivesync::{
     ErrorReason,
     auth::Platform,
     previews::{MemorySource, PreviewState, PreviewToken, PublishOptions},
 };
 use hivesync_proto::v1::{self as pb, ErrorReason as Reason, ManifestFile};
+use hivesync_server::app;
 use hivesync_tests::{
-    backend::Backend,
+    backend::{Backend, OBJECTS_DIR},
     caller::Caller,
     device::Device,
     manifest::{file, manifest, sha256},
@@ -17,6 +25,7 @@ use hivesync_tests::{
     wire::{Refusal, refused},
     world::World,
 };
+use tokio::sync::oneshot;
 use uuid::Uuid;
 
 const CREATE: &str = "hivesync.v1.PreviewService/CreatePreview";
@@ -35,6 +44,7 @@ on_each_backend!(
     a_revoked_preview_opens_nothing,
     manifests_that_break_a_rule_are_refused,
     an_upload_takes_only_its_bytes,
+    an_upload_survives_a_server_that_comes_and_goes,
     an_upload_that_is_missing_fails_the_preview,
     uploads_are_for_files_of_the_manifest,
     downloads_are_for_files_of_the_preview,
@@ -73,7 +83,7 @@ async fn a_preview_is_published_and_opened(world: World) {
     let target = world.directory().join("phone");
     let stats = opened.save_to(&target, &|_| {}).await.unwrap();
     assert_eq!(stats.files, 3);
-    assert_eq!(std::fs::read(target.join("index.html")).unwrap(), b"<!doctype html>");
+    assert_eq!(fs::read(target.join("index.html")).unwrap(), b"<!doctype html>");
 }
 
 async fn publishing_again_uploads_nothing(world: World) {
@@ -187,8 +197,17 @@ async fn upload(ada: &Caller, preview_id: &str, files: &[(&str, &[u8])]) {
 }
 
 async fn send(presigned: &pb::PresignedRequest, body: Vec<u8>) -> reqwest::Response {
+    let length = body.len();
+    send_stream(presigned, body.into(), length).await
+}
+
+async fn send_stream(
+    presigned: &pb::PresignedRequest,
+    body: reqwest::Body,
+    length: usize,
+) -> reqwest::Response {
     let method = presigned.method.parse().unwrap();
-    let length = body.len().to_string();
+    let length = length.to_string();
     let mut request = reqwest::Client::new().request(method, &presigned.url).body(body);
     for header in &presigned.headers {
         // Whoever lies about the content still sends the length that it has.
@@ -319,6 +338,49 @@ async fn an_upload_takes_only_its_bytes(world: World) {
         let preview: pb::Preview = ada.get(FINALIZE, finalize).await;
         assert_eq!(settled(&ada, preview).await.state(), pb::PreviewState::Ready);
     }
+}
+
+/// A successor starts while a server drains, and commands run beside it: what they sweep is not what it receives.
+async fn an_upload_survives_a_server_that_comes_and_goes(world: World) {
+    const CONTENT: &[u8] = &[7; 256 * 1024];
+    let ada = world.caller("ada").await;
+    let project = ada.project("site", "").await.id;
+    let preview = create(&ada, &project, &[("a", CONTENT)]).await.preview.unwrap();
+    let presigned = uploads_of(&ada, &preview.id, vec![sha256(CONTENT)]).await.remove(0);
+    let (first, second) = CONTENT.split_at(CONTENT.len() / 2);
+    let (gate, opened) = oneshot::channel();
+    let rest = async {
+        opened.await.unwrap();
+        Ok(Bytes::from_static(second))
+    };
+    let body = stream::iter([Ok::<_, io::Error>(Bytes::from_static(first))]).chain(stream::once(rest));
+    let places = [world.data_dir().join("blobs"), world.directory().join(OBJECTS_DIR)];
+    let upload = send_stream(&presigned, reqwest::Body::wrap_stream(body), CONTENT.len());
+    let meanwhile = async {
+        // There is no event for what has arrived by half.
+        while !places.iter().any(|place| some_file_begins_with(place, &CONTENT[..64])) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let other = world.another_server().await;
+        app::sweep(other.base().clone()).await.unwrap();
+        assert!(other.stop().await, "the other server ends in time");
+        gate.send(()).unwrap();
+    };
+    let (answer, ()) = tokio::join!(upload, meanwhile);
+    assert!(answer.status().is_success(), "{}", answer.status());
+    let preview: pb::Preview = ada.get(FINALIZE, pb::FinalizePreviewRequest { preview_id: preview.id }).await;
+    assert_eq!(settled(&ada, preview).await.state(), pb::PreviewState::Ready);
+}
+
+fn some_file_begins_with(directory: &Path, content: &[u8]) -> bool {
+    let begins = |path: &Path| {
+        let mut beginning = vec![0; content.len()];
+        File::open(path).and_then(|mut file| file.read_exact(&mut beginning)).is_ok() && beginning == content
+    };
+    fs::read_dir(directory).into_iter().flatten().flatten().any(|entry| {
+        let path = entry.path();
+        if path.is_dir() { some_file_begins_with(&path, content) } else { begins(&path) }
+    })
 }
 
 async fn an_upload_that_is_missing_fails_the_preview(world: World) {

@@ -104,6 +104,11 @@ impl World {
         Self { app, source, worker: None, clock, backend, directory, stores }
     }
 
+    /// Starts another server on the same stores; whoever asks for it stops it.
+    pub async fn another_server(&self) -> App {
+        start(&self.source, &self.clock).await
+    }
+
     /// A world that speaks TLS with `certificate`, without a worker.
     pub async fn over_tls(certificate: &Certificate) -> Self {
         let [certificate, key] = certificate.settings();

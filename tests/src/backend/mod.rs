@@ -53,7 +53,7 @@ fn setting(name: &str) -> Option<String> {
 }
 
 /// The directory from which buckets are served.
-const OBJECTS_DIR: &str = "s3";
+pub const OBJECTS_DIR: &str = "s3";
 
 /// The stores of one world, gone with it.
 pub struct Stores {

@@ -1,7 +1,10 @@
 //! Signed addresses can do what they were signed for and nothing else, on disk and on S3.
 #![allow(clippy::disallowed_methods, reason = "a test runs the other side of the connection itself")]
 
-use std::net::SocketAddr;
+use std::{
+    net::SocketAddr,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
@@ -301,6 +304,28 @@ fn what_a_crash_left_incomplete_is_gone_after_a_restart_and_what_another_server_
     assert_eq!(std::fs::read_dir(&incoming).unwrap().count(), 2);
     drop((upload, draining, successor));
     assert_eq!(std::fs::read_dir(&incoming).unwrap().count(), 0);
+}
+
+#[test]
+fn servers_that_leave_stop_none_that_starts() {
+    const STARTS: u32 = 25;
+    const LEAVING: usize = 16;
+    let dir = tempfile::tempdir().unwrap();
+    let incoming = dir.path().join("incoming");
+    drop(Disk::open(dir.path()).unwrap());
+    let started = AtomicBool::new(false);
+    let outcomes: Vec<_> = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !started.load(Ordering::Relaxed) {
+                // All that others see of a server that leaves is that its directory goes.
+                drop([(); LEAVING].map(|()| tempfile::tempdir_in(&incoming)));
+            }
+        });
+        let outcomes = (0..STARTS).map(|_| Disk::open(dir.path()).map(drop)).collect();
+        started.store(true, Ordering::Relaxed);
+        outcomes
+    });
+    assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
 }
 
 #[test]
