@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import collections
-from typing import Deque, Generator
+from typing import Deque, Generator, List
 
 from . import hivesync_ffi
 from .hivesync_ffi import (
@@ -55,10 +55,23 @@ class NotificationStream(_Ended, hivesync_ffi.NotificationStream):
 
     async def __anext__(self) -> NotificationEvent:
         if not self._waiting:
-            self._waiting.extend(await self.next_batch())
+            self._waiting.extend(await super().next_batch())
         if not self._waiting:
             raise StopAsyncIteration
         return self._waiting.popleft()
+
+    async def next_batch(self) -> List[NotificationEvent]:
+        """Waits for events: those that `async for` has not come to, or one to 64 others. None at the end."""
+        if not self._waiting:
+            return await super().next_batch()
+        batch = list(self._waiting)
+        self._waiting.clear()
+        return batch
+
+    def cancel(self) -> None:
+        """Ends the stream, also for whoever waits."""
+        super().cancel()
+        self._waiting.clear()
 
 
 class Publishing(_Ended, hivesync_ffi.Publishing):

@@ -187,6 +187,13 @@ async def check_ending(options, email, password):
     expect(await asyncio.wait_for(waiting, 10) == [], "a stream ends with the block of its client")
     expect([event async for event in stream] == [], "and stays so")
 
+    # The account has signed in before, from other devices: more than one event comes at a time.
+    stream = client.follow_notifications(0)
+    while not (await anext(stream)).is_arrived():
+        pass
+    stream.cancel()
+    expect([event async for event in stream] == [], "nothing comes after the end of a stream")
+
 
 class Logs(logging.Handler):
     """Keeps what it is told."""
