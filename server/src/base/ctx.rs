@@ -143,6 +143,12 @@ impl Ctx {
         self.db.begin(self.signals.clone()).await
     }
 
+    /// A view of the database in which a single statement is a transaction of its own.
+    #[must_use]
+    pub fn autocommit(&self) -> Tx {
+        self.db.autocommit(self.signals.clone())
+    }
+
     /// A view of the database for reading, each statement for itself.
     #[must_use]
     pub fn read(&self) -> Tx {

@@ -105,6 +105,12 @@ impl Db {
         Ok(Tx { scope: Scope::Transaction(open), signals, raised: Mutex::default() })
     }
 
+    /// A view for writing, each statement for itself: what takes only one is spared the trips of a transaction.
+    #[must_use]
+    pub fn autocommit(&self, signals: Signals) -> Tx {
+        Tx { scope: Scope::Statements(self.writer.clone()), signals, raised: Mutex::default() }
+    }
+
     /// A view for reading, each statement for itself.
     #[must_use]
     pub fn read(&self, signals: Signals) -> Tx {
@@ -157,7 +163,7 @@ pub fn display_url(url: &str) -> String {
     }
 }
 
-/// An open transaction, or a view for reading.
+/// An open transaction, or a view whose statements are each committed at once.
 pub struct Tx {
     scope: Scope,
     signals: Signals,

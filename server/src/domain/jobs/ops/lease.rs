@@ -35,12 +35,7 @@ pub(in crate::domain::jobs) async fn claim(
     let now = ctx.clock.now();
     let lease_until = now + Timing::STANDARD.ttl;
     let claim = Claim { worker_id, incarnation_id, kinds, tokens: &tokens, now, lease_until };
-    let tx = ctx.begin().await?;
-    let claimed = store::claim(&tx, &claim).await?;
-    if !claimed.is_empty() {
-        tx.commit().await?;
-    }
-    Ok(claimed)
+    store::claim(&ctx.autocommit(), &claim).await
 }
 
 /// Takes note that leases were accepted; those that were over.
