@@ -5,6 +5,8 @@ use std::{net::IpAddr, time::Duration};
 use tonic::transport::{Channel, Endpoint};
 use url::{Host, Url};
 
+#[cfg(feature = "tls")]
+use super::trust::{install_crypto_provider, trusting};
 use crate::error::{Error, Result};
 
 /// Flow-control windows. The connection's must be fixed and large: HTTP/2 peers end a connection that
@@ -99,16 +101,8 @@ fn secured(endpoint: Endpoint, _: &Url, _: Option<&[u8]>) -> Result<Endpoint> {
     Ok(endpoint)
 }
 
-/// The one cryptographic library of the process. Somebody may have chosen it already; then it stays.
-#[cfg(feature = "tls")]
-fn install_crypto_provider() {
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-}
-
 /// The HTTP client of uploads and downloads.
 pub(crate) fn http_client(root_certificates: Option<&[u8]>, user_agent: &str) -> Result<reqwest::Client> {
-    #[cfg(feature = "tls")]
-    install_crypto_provider();
     let builder = reqwest::Client::builder()
         .user_agent(user_agent)
         .redirect(reqwest::redirect::Policy::none())
@@ -117,33 +111,6 @@ pub(crate) fn http_client(root_certificates: Option<&[u8]>, user_agent: &str) ->
         .timeout(Duration::from_secs(240));
     let builder = trusting(builder, root_certificates)?;
     builder.build().map_err(|_| Error::internal())
-}
-
-#[cfg(feature = "tls")]
-fn trusting(
-    builder: reqwest::ClientBuilder,
-    root_certificates: Option<&[u8]>,
-) -> Result<reqwest::ClientBuilder> {
-    let mut own = Vec::new();
-    if let Some(pem) = root_certificates {
-        own = reqwest::Certificate::from_pem_bundle(pem).unwrap_or_default();
-        if own.is_empty() {
-            let sentence = "There is no PEM certificate among the root certificates.";
-            return Err(Error::invalid("root_certificates", sentence));
-        }
-    }
-    if cfg!(feature = "tls-native-roots") {
-        return Ok(if own.is_empty() { builder } else { builder.tls_certs_merge(own) });
-    }
-    // Otherwise the system would still be asked, which on a phone takes more than this crate can do.
-    #[cfg(feature = "tls-webpki-roots")]
-    own.extend(bundled_roots());
-    Ok(builder.tls_certs_only(own))
-}
-
-#[cfg(feature = "tls-webpki-roots")]
-fn bundled_roots() -> impl Iterator<Item = reqwest::Certificate> {
-    webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().filter_map(|der| reqwest::Certificate::from_der(der).ok())
 }
 
 #[cfg(not(feature = "tls"))]

@@ -3,6 +3,8 @@
 pub(crate) mod connect;
 mod local;
 pub(crate) mod retry;
+#[cfg(feature = "tls")]
+mod trust;
 
 use std::{
     sync::{
