@@ -2,7 +2,9 @@
 
 #![allow(clippy::disallowed_methods, reason = "a build script is configured by cargo's environment")]
 
-use std::{env, error::Error, fs, path::PathBuf};
+use std::{collections::BTreeSet, env, error::Error, fs, path::PathBuf};
+
+use prost_types::{FileDescriptorSet, method_options::IdempotencyLevel};
 
 mod build_validation;
 
@@ -26,6 +28,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let encoded = compiler.encode_file_descriptor_set();
     fs::write(out.join("hivesync.bin"), &encoded)?;
     fs::write(out.join("validation.rs"), build_validation::generate(&encoded)?)?;
+    fs::write(out.join("idempotent_methods.rs"), idempotent_methods(&descriptors))?;
 
     tonic_prost_build::configure()
         .build_client(env::var_os("CARGO_FEATURE_CLIENT").is_some())
@@ -33,4 +36,20 @@ fn main() -> Result<(), Box<dyn Error>> {
         .build_transport(env::var_os("CARGO_FEATURE_TRANSPORT").is_some())
         .compile_fds(descriptors)?;
     Ok(())
+}
+
+/// The source of a sorted list: the paths of the methods whose `idempotency_level` says that a repeat is harmless.
+fn idempotent_methods(descriptors: &FileDescriptorSet) -> String {
+    let mut paths = BTreeSet::new();
+    for file in &descriptors.file {
+        for service in &file.service {
+            for method in &service.method {
+                let level = method.options.clone().unwrap_or_default().idempotency_level();
+                if matches!(level, IdempotencyLevel::Idempotent | IdempotencyLevel::NoSideEffects) {
+                    paths.insert(format!("/{}.{}/{}", file.package(), service.name(), method.name()));
+                }
+            }
+        }
+    }
+    format!("&{:?}", Vec::from_iter(paths))
 }

@@ -24,3 +24,7 @@ pub mod v1 {
 
 /// The encoded `FileDescriptorSet` of the contract, for reflection and for tests.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hivesync.bin"));
+
+/// The paths, `/package.Service/Method`, of the methods whose contract says that a repeat is harmless. Sorted.
+/// Here because a client that knew it from [`DESCRIPTORS`] would carry the whole contract for it, comments included.
+pub const IDEMPOTENT_METHODS: &[&str] = include!(concat!(env!("OUT_DIR"), "/idempotent_methods.rs"));

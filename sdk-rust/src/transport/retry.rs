@@ -1,13 +1,11 @@
 //! When a call is repeated: AIP-194, with the throttle of gRFC A6.
 
 use std::{
-    collections::HashSet,
-    sync::{LazyLock, Mutex, PoisonError},
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
-use prost::Message as _;
-use prost_types::{FileDescriptorSet, method_options::IdempotencyLevel};
+use hivesync_proto::IDEMPOTENT_METHODS;
 use tonic::{Code, Status};
 
 use crate::{
@@ -25,27 +23,9 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// A server that asks for a longer pause gets the error to its caller instead.
 const SERVER_PAUSE_MAX: Duration = Duration::from_secs(5);
 
-/// The methods whose contract says that a repeat is harmless.
-static IDEMPOTENT: LazyLock<HashSet<String>> = LazyLock::new(|| {
-    // Without a readable descriptor nothing is known to be harmless, and nothing is repeated.
-    let descriptors = FileDescriptorSet::decode(hivesync_proto::DESCRIPTORS).unwrap_or_default();
-    let mut methods = HashSet::new();
-    for file in &descriptors.file {
-        for service in &file.service {
-            for method in &service.method {
-                let level = method.options.clone().unwrap_or_default().idempotency_level();
-                if matches!(level, IdempotencyLevel::Idempotent | IdempotencyLevel::NoSideEffects) {
-                    methods.insert(format!("/{}.{}/{}", file.package(), service.name(), method.name()));
-                }
-            }
-        }
-    }
-    methods
-});
-
 /// Whether a repeat of a call of this method is harmless.
 pub(crate) fn is_idempotent(path: &str) -> bool {
-    IDEMPOTENT.contains(path)
+    IDEMPOTENT_METHODS.binary_search(&path).is_ok()
 }
 
 /// How long to wait before the call is made again; `None` if it is not to be.
