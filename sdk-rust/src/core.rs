@@ -2,14 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tonic::Streaming;
+use bytes::Bytes;
+use tonic::{Response, Streaming};
 
 use crate::{
-    api::rpc::Rpc,
+    api::rpc::{Access, Rpc},
     error::Result,
     platform::Platform,
     session::Session,
-    transport::{Credentials, Transport, retry},
+    transport::{Credentials, Transport, payload, retry},
 };
 
 /// What every call needs.
@@ -61,16 +62,21 @@ impl Core {
 
     /// Makes one call with whatever it needs to be let in. A refused access token is replaced once.
     pub(crate) async fn unary<R: Rpc>(&self, request: R::Request) -> Result<R::Response> {
-        let key = if R::ACCESS.needs_proof() { Some(self.session.device_key().await?) } else { None };
+        let answer = self.call(R::PATH, R::ACCESS, payload::encode::<R>(&request)).await?;
+        payload::decode::<R>(answer)
+    }
+
+    async fn call(&self, path: &'static str, access: Access, message: Bytes) -> Result<Response<Bytes>> {
+        let key = if access.needs_proof() { Some(self.session.device_key().await?) } else { None };
         let credentials = |access_token| Credentials { access_token, device_key: key.as_deref() };
-        if !R::ACCESS.needs_token() {
-            return self.transport.unary::<R>(request, credentials(None)).await;
+        if !access.needs_token() {
+            return self.transport.call(path, message, credentials(None)).await;
         }
         let token = self.session.access_token().await?;
-        match self.transport.unary::<R>(request.clone(), credentials(Some(token.expose()))).await {
+        match self.transport.call(path, message.clone(), credentials(Some(token.expose()))).await {
             Err(error) if retry::refuses_token(&error) => {
                 let token = self.session.replace(&token).await?;
-                self.transport.unary::<R>(request, credentials(Some(token.expose()))).await
+                self.transport.call(path, message, credentials(Some(token.expose()))).await
             }
             outcome => outcome,
         }

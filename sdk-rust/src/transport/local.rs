@@ -2,7 +2,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "a client has no status module; these are never sent")]
 
-use tonic::Status;
+use tonic::{Code, Status, metadata::MetadataMap};
 
 /// The answer did not come in time.
 pub(super) fn expired() -> Status {
@@ -12,6 +12,11 @@ pub(super) fn expired() -> Status {
 /// A credential that cannot be put into metadata.
 pub(super) fn unsendable() -> Status {
     Status::internal("")
+}
+
+/// An answer that came with `metadata` and is not the message that the contract promises.
+pub(super) fn unreadable(metadata: MetadataMap) -> Status {
+    Status::with_metadata(Code::Internal, "", metadata)
 }
 
 /// The connection could not be made.

@@ -2,6 +2,7 @@
 
 pub(crate) mod connect;
 mod local;
+pub(crate) mod payload;
 pub(crate) mod retry;
 #[cfg(feature = "tls")]
 mod trust;
@@ -14,17 +15,19 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use hivesync_proto::device_proof;
 use http::uri::PathAndQuery;
 use tokio::time::{Instant, sleep, timeout};
 use tonic::{
-    Code, Request, Status, Streaming,
+    Code, Request, Response, Status, Streaming,
     client::Grpc,
     metadata::{AsciiMetadataValue, MetadataMap},
     transport::Channel,
 };
 use tonic_prost::ProstCodec;
 
+use self::payload::PayloadCodec;
 use crate::{
     api::rpc::Rpc,
     device_key::DeviceKey,
@@ -89,27 +92,49 @@ impl Transport {
         request: R::Request,
         credentials: Credentials<'_>,
     ) -> Result<R::Response> {
+        let answer = self.call(R::PATH, payload::encode::<R>(&request), credentials).await?;
+        payload::decode::<R>(answer)
+    }
+
+    /// Makes one call once, within `budget`.
+    pub(crate) async fn once<R: Rpc>(
+        &self,
+        request: R::Request,
+        credentials: Credentials<'_>,
+        budget: Duration,
+    ) -> Result<R::Response> {
+        let answer = self.attempt(R::PATH, payload::encode::<R>(&request), credentials, budget).await;
+        payload::decode::<R>(answer.map_err(|status| Error::from_status(&status))?)
+    }
+
+    /// As [`unary`](Self::unary), of a message that is encoded already.
+    pub(crate) async fn call(
+        &self,
+        path: &'static str,
+        message: Bytes,
+        credentials: Credentials<'_>,
+    ) -> Result<Response<Bytes>> {
         let deadline = Instant::now() + CALL_DEADLINE;
         let mut tries = 1;
         loop {
             let budget = TRY_DEADLINE.min(deadline.saturating_duration_since(Instant::now()));
-            let status = match self.attempt::<R>(request.clone(), credentials, budget).await {
-                Ok(response) => {
+            let status = match self.attempt(path, message.clone(), credentials, budget).await {
+                Ok(answer) => {
                     self.throttle.succeeded();
-                    tracing::debug!(rpc = R::PATH, tries, "call answered");
-                    return Ok(response);
+                    tracing::debug!(rpc = path, tries, "call answered");
+                    return Ok(answer);
                 }
                 Err(status) => status,
             };
             let error = Error::from_status(&status);
             tracing::debug!(
-                rpc = R::PATH,
+                rpc = path,
                 tries,
                 code = error.code(),
                 correlation_id = error.correlation_id(),
                 "call failed"
             );
-            let pause = retry::pause_before_retry(&status, tries).filter(|_| retry::is_idempotent(R::PATH));
+            let pause = retry::pause_before_retry(&status, tries).filter(|_| retry::is_idempotent(path));
             let Some(pause) = pause else { return Err(error) };
             // A server that cannot be reached has no load to be spared.
             let allowed = retry::is_offline(&status) || self.throttle.failed();
@@ -121,51 +146,38 @@ impl Transport {
         }
     }
 
-    /// Makes one call once, within `budget`.
-    pub(crate) async fn once<R: Rpc>(
-        &self,
-        request: R::Request,
-        credentials: Credentials<'_>,
-        budget: Duration,
-    ) -> Result<R::Response> {
-        self.attempt::<R>(request, credentials, budget).await.map_err(|status| Error::from_status(&status))
-    }
-
     /// One try; a second one if the server only wants another nonce in the proof, which it says before
     /// it does anything.
-    async fn attempt<R: Rpc>(
+    async fn attempt(
         &self,
-        message: R::Request,
+        path: &'static str,
+        message: Bytes,
         credentials: Credentials<'_>,
         budget: Duration,
-    ) -> Result<R::Response, Status> {
-        match self.send::<R>(message.clone(), credentials, budget).await {
-            Err(status) if self.takes_nonce(&status) => self.send::<R>(message, credentials, budget).await,
+    ) -> Result<Response<Bytes>, Status> {
+        match self.send(path, message.clone(), credentials, budget).await {
+            Err(status) if self.takes_nonce(&status) => self.send(path, message, credentials, budget).await,
             outcome => outcome,
         }
     }
 
-    async fn send<R: Rpc>(
+    async fn send(
         &self,
-        message: R::Request,
+        path: &'static str,
+        message: Bytes,
         credentials: Credentials<'_>,
         budget: Duration,
-    ) -> Result<R::Response, Status> {
-        let request = self.request::<R>(message, credentials, budget)?;
+    ) -> Result<Response<Bytes>, Status> {
+        let request = self.request(path, message, credentials, budget)?;
         let mut grpc = self.grpc();
         let call = async {
             ready(&mut grpc).await?;
-            grpc.unary(
-                request,
-                PathAndQuery::from_static(R::PATH),
-                ProstCodec::<R::Request, R::Response>::default(),
-            )
-            .await
+            grpc.unary(request, PathAndQuery::from_static(path), PayloadCodec).await
         };
         // The server keeps to `grpc-timeout`; this side must not depend on that.
         let outcome = timeout(budget, call).await.unwrap_or_else(|_| Err(local::expired()));
         self.supervise(outcome.as_ref().err());
-        outcome.map(tonic::Response::into_inner)
+        outcome
     }
 
     /// Opens a stream that may stay open for `life`. Streams are resumed by their reader, not here.
@@ -175,8 +187,9 @@ impl Transport {
         credentials: Credentials<'_>,
         life: Duration,
     ) -> Result<Streaming<R::Response>> {
-        let request =
-            self.request::<R>(message, credentials, life).map_err(|status| Error::from_status(&status))?;
+        let request = self
+            .request(R::PATH, message, credentials, life)
+            .map_err(|status| Error::from_status(&status))?;
         let mut grpc = self.grpc();
         let open = async {
             ready(&mut grpc).await?;
@@ -185,7 +198,7 @@ impl Transport {
         };
         let outcome = timeout(STREAM_START_DEADLINE, open).await.unwrap_or_else(|_| Err(local::expired()));
         self.supervise(outcome.as_ref().err());
-        outcome.map(tonic::Response::into_inner).map_err(|status| Error::from_status(&status))
+        outcome.map(Response::into_inner).map_err(|status| Error::from_status(&status))
     }
 
     fn grpc(&self) -> Grpc<Channel> {
@@ -193,12 +206,13 @@ impl Transport {
         Grpc::new(channel).max_decoding_message_size(RESPONSE_BYTES_MAX)
     }
 
-    fn request<R: Rpc>(
+    fn request<M>(
         &self,
-        message: R::Request,
+        path: &str,
+        message: M,
         credentials: Credentials<'_>,
         budget: Duration,
-    ) -> Result<Request<R::Request>, Status> {
+    ) -> Result<Request<M>, Status> {
         let mut request = Request::new(message);
         request.set_timeout(budget);
         let metadata = request.metadata_mut();
@@ -207,7 +221,7 @@ impl Transport {
         }
         if let Some(key) = credentials.device_key {
             let nonce = self.nonce.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            let htu = device_proof::htu(&self.authority, R::PATH);
+            let htu = device_proof::htu(&self.authority, path);
             let proof = key.prove(htu, credentials.access_token, nonce);
             insert_secret(metadata, device_proof::METADATA_KEY, &proof)?;
         }
