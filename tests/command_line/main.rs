@@ -13,6 +13,7 @@ mod hostile;
 mod interruption;
 mod link;
 mod pipe;
+mod power_cut;
 mod program;
 mod session;
 mod settings;

@@ -87,13 +87,8 @@ impl Program {
     /// Runs the program in pipes, with `input` on its standard input.
     pub fn run_with(&self, arguments: &[&str], input: &[u8]) -> Finished {
         let mut command = self.command(binary::path("hsync"));
-        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        block_in_place(|| {
-            let mut child = command.spawn().expect("hsync was built");
-            // The program may end without having read it.
-            let _ = std::io::Write::write_all(&mut child.stdin.take().expect("piped"), input);
-            Finished::from(child.wait_with_output().expect("it ends"))
-        })
+        command.args(arguments);
+        Finished::of(command, input)
     }
 
     /// Runs the program in pipes.
@@ -131,6 +126,19 @@ pub struct Finished {
     pub stdout: String,
     /// What it said beside that.
     pub stderr: String,
+}
+
+impl Finished {
+    /// Runs a command in pipes, with `input` on its standard input.
+    pub fn of(mut command: Command, input: &[u8]) -> Self {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        block_in_place(|| {
+            let mut child = command.spawn().expect("the program is there");
+            // The program may end without having read it.
+            let _ = std::io::Write::write_all(&mut child.stdin.take().expect("piped"), input);
+            Self::from(child.wait_with_output().expect("it ends"))
+        })
+    }
 }
 
 impl From<Output> for Finished {
