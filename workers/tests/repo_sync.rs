@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::{
-    fs,
+    collections::HashMap,
+    fs, iter,
     path::{Path, PathBuf},
     process::Command,
     sync::{Arc, Mutex},
@@ -18,7 +19,7 @@ use hivesync_proto::{
     },
 };
 use hivesync_workers::{
-    git::mirror::Mirror,
+    git::{mirror::Mirror, pack::DELTA_DEPTH_MAX},
     kinds::{JobContext, JobError, ProgressSink, cleanup, repo_sync},
     sandbox::stop::{self, StopSender},
 };
@@ -250,6 +251,48 @@ async fn refuses_objects_that_would_harm_a_checkout() {
     bench.sync(3).await.unwrap();
 }
 
+/// Objects of which each is a delta of the one before.
+fn chain(bench: &Bench, deltas: u16) {
+    let content: String = (0..100).map(|line| format!("{line} {}\n", line * line)).collect();
+    let mut stream = "commit refs/heads/chain\ncommitter A <a@example.com> 1 +0000\ndata 0\n".to_owned();
+    for file in 0..=deltas {
+        let content = format!("{file}\n{content}");
+        stream += &format!("M 100644 inline {file}\ndata {}\n{content}\n", content.len());
+    }
+    let path = bench.dir.path().join("stream");
+    fs::write(&path, stream).unwrap();
+    let script = format!("git fast-import --quiet --force --depth=4095 < {}", path.display());
+    let output = Command::new("sh").args(["-c", &script]).current_dir(bench.source()).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    // git breaks longer chains when it sends them, unless it is told to.
+    bench.git(&["config", "pack.depth", "4095"]);
+}
+
+/// How many deltas the objects of the mirror stand on at most.
+fn deepest(bench: &Bench) -> u16 {
+    let depths = git_in(
+        &bench.mirror(),
+        &["--git-dir=.", "cat-file", "--batch-all-objects", "--batch-check=%(objectname) %(deltabase)"],
+    );
+    let bases: HashMap<&str, &str> = depths.lines().filter_map(|line| line.split_once(' ')).collect();
+    let depth =
+        |object: &&str| iter::successors(bases.get(*object), |base| bases.get(**base)).count() as u16 - 1;
+    bases.keys().map(depth).max().unwrap_or_default()
+}
+
+#[tokio::test]
+async fn refuses_objects_that_stand_on_too_many_deltas() {
+    let bench = Bench::new();
+    bench.sync(1).await.unwrap();
+    let before = bench.mirror_state();
+    chain(&bench, DELTA_DEPTH_MAX + 1);
+    assert_eq!(reason(bench.sync(2).await), (FailureClass::NonRetryable, ErrorReason::RepositoryRejected));
+    assert_eq!(bench.mirror_state(), before);
+    chain(&bench, DELTA_DEPTH_MAX);
+    bench.sync(3).await.unwrap();
+    assert_eq!(deepest(&bench), DELTA_DEPTH_MAX);
+}
+
 #[tokio::test]
 async fn survives_a_broken_source() {
     let bench = Bench::new();
@@ -285,7 +328,7 @@ fn noise(bytes: usize) -> Vec<u8> {
         seed ^= seed << 17;
         seed
     };
-    std::iter::repeat_with(word).flat_map(u64::to_le_bytes).take(bytes).collect()
+    iter::repeat_with(word).flat_map(u64::to_le_bytes).take(bytes).collect()
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 pub mod address;
 mod environment;
 pub mod mirror;
+pub mod pack;
 pub mod progress;
 pub mod snapshot;
 pub mod version;

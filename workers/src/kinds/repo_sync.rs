@@ -17,6 +17,7 @@ use crate::{
         Git,
         address::{self, AddressError},
         mirror::{Mirror, MirrorError, Staging},
+        pack::PackError,
         progress,
         snapshot::{Snapshot, SnapshotError},
     },
@@ -88,6 +89,7 @@ impl Sync {
         let mut fetched = self.pack_refs(&mirror, &staging).await?;
         // The refs are those of the fetch, which may be newer than the listing.
         fetched.head = remote.head.filter(|head| fetched.refs.contains_key(head));
+        let staging = task::blocking(move || staging.check_packs().map(|()| staging)).await??;
         let bytes_received = staging.packs_bytes()?;
         if self.context.stop.is_asked() {
             return Err(JobError::Stopped);
@@ -261,6 +263,10 @@ impl From<MirrorError> for JobError {
                 Self::failed(FailureClass::Infra, ErrorReason::Internal, "the mirror stays locked")
             }
             MirrorError::Refs(error) => rejected(&error.to_string()),
+            MirrorError::Pack(error @ PackError::TooDeep) => rejected(&error.to_string()),
+            MirrorError::Pack(error @ PackError::Unreadable) => {
+                Self::failed(FailureClass::Infra, ErrorReason::Internal, &error.to_string())
+            }
             MirrorError::Quota => rejected("the repository is larger than its quota"),
             MirrorError::Disk(error) => error.into(),
         }

@@ -27,7 +27,10 @@ use thiserror::Error;
 use uuid::Uuid;
 
 pub use self::staging::Staging;
-use super::snapshot::{Snapshot, SnapshotError};
+use super::{
+    pack::PackError,
+    snapshot::{Snapshot, SnapshotError},
+};
 use crate::entropy;
 
 /// The bare repository inside of a mirror.
@@ -58,6 +61,9 @@ pub enum MirrorError {
     /// What was fetched has refs that are not kept.
     #[error(transparent)]
     Refs(#[from] SnapshotError),
+    /// What was fetched has objects that are not kept.
+    #[error(transparent)]
+    Pack(#[from] PackError),
     /// It would be larger than its quota.
     #[error("the repository is larger than its quota")]
     Quota,

@@ -8,7 +8,10 @@ use std::{
 use crate::entropy;
 
 use super::{
-    super::snapshot::{Snapshot, SnapshotError},
+    super::{
+        pack,
+        snapshot::{Snapshot, SnapshotError},
+    },
     MirrorError, disk, layout,
 };
 
@@ -75,16 +78,20 @@ impl Staging {
         disk::size_bytes(&self.packs())
     }
 
+    /// Makes sure that what was received can be read at a bounded cost. Blocks.
+    ///
+    /// # Errors
+    /// If an object stands on too many others, or if the disk fails.
+    pub fn check_packs(&self) -> Result<(), MirrorError> {
+        for stem in self.stems()? {
+            pack::check_depth(&self.packs().join(format!("{stem}.idx")))?;
+        }
+        Ok(())
+    }
+
     pub(super) fn move_packs(&self, mirror: &Path) -> io::Result<()> {
         let target = mirror.join("objects/pack");
-        let mut stems: Vec<String> = Vec::new();
-        for entry in fs::read_dir(self.packs())? {
-            let path = entry?.path();
-            let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-            if path.extension().is_some_and(|extension| extension == "idx") && is_pack_name(stem) {
-                stems.push(stem.to_owned());
-            }
-        }
+        let stems = self.stems()?;
         for extension in PACK_EXTENSIONS {
             for stem in &stems {
                 let name = format!("{stem}.{extension}");
@@ -109,6 +116,19 @@ impl Staging {
 
     fn packs(&self) -> PathBuf {
         self.git_dir.join("objects/pack")
+    }
+
+    /// The names of the packs that are finished, without their extensions.
+    fn stems(&self) -> io::Result<Vec<String>> {
+        let mut stems = Vec::new();
+        for entry in fs::read_dir(self.packs())? {
+            let path = entry?.path();
+            let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+            if path.extension().is_some_and(|extension| extension == "idx") && is_pack_name(stem) {
+                stems.push(stem.to_owned());
+            }
+        }
+        Ok(stems)
     }
 }
 
