@@ -1,6 +1,6 @@
 //! Ctrl-C: what a run has started on the server is stopped, and nothing else.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use hivesync::{
     Client,
@@ -21,7 +21,7 @@ use rustix::process::{Signal, kill_process};
 use uuid::Uuid;
 
 use crate::{
-    link::Link,
+    link::{Answers, Link},
     program::Program,
     terminal::{CTRL_C, Terminal},
 };
@@ -48,6 +48,49 @@ fn interrupt(mut terminal: Terminal, text: &str) -> String {
     let (shown, status) = terminal.end();
     assert_eq!(status, 130, "{shown}");
     assert!(shown.contains("Interrupted."), "{shown}");
+    shown
+}
+
+/// A world without a worker, whose answers to the program of its user arrive one by one.
+struct Delayed {
+    world: World,
+    ada: Actor,
+    program: Program,
+    answers: Answers,
+}
+
+impl Delayed {
+    async fn new() -> Self {
+        let link = Link::new().await;
+        let url = link.url();
+        let world = World::without_worker(Backend::Embedded, &[("PUBLIC_URL", &url)]).await;
+        let server = world.app().addresses.public;
+        // The test's own client reaches the server at its own address.
+        let client = Client::builder(format!("http://{server}")).secret_store(Arc::new(MemoryStore::new()));
+        let ada = Actor::join(client.build().await.expect("a client"), "ada").await;
+        let mut program = Program::new();
+        program.set("HSYNC_SERVER", &url).set("HSYNC_EMAIL", &ada.email).set("HSYNC_PASSWORD", PASSWORD);
+        Self { world, ada, program, answers: link.lead_to(server) }
+    }
+}
+
+/// Presses Ctrl-C when the server has `begun` something, and the answer that says so is under way.
+async fn interrupt_before_answer(
+    mut answers: Answers,
+    mut terminal: Terminal,
+    begun: impl AsyncFn() -> bool,
+) -> String {
+    let answer = loop {
+        let answer = answers.next().await;
+        if begun().await {
+            break answer;
+        }
+    };
+    terminal.type_in(CTRL_C);
+    terminal.expect("^C");
+    drop((answer, answers));
+    let (shown, status) = terminal.end();
+    assert_eq!(status, 130, "{shown}");
     shown
 }
 
@@ -114,29 +157,14 @@ async fn a_sync_that_is_only_queued_is_left_to_its_worker() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sync_whose_answer_is_under_way_is_cancelled() {
     in_time(async {
-        let link = Link::new().await;
-        let url = link.url();
-        let world = World::without_worker(Backend::Embedded, &[("PUBLIC_URL", &url)]).await;
-        let server = world.app().addresses.public;
-        let mut program = Program::new();
-        let mut answers = link.lead_to(server);
-        let ada = direct(server).await;
+        let Delayed { world: _world, ada, program, answers } = Delayed::new().await;
         ada.project("site", &Repository::sample()).await;
-        program.set("HSYNC_SERVER", &url).set("HSYNC_EMAIL", &ada.email).set("HSYNC_PASSWORD", PASSWORD);
-        let mut terminal = program.on_terminal(&["repo", "sync", "site"]);
-        let answer = loop {
-            let answer = answers.next().await;
+        let terminal = program.on_terminal(&["repo", "sync", "site"]);
+        let queued = async || {
             let team = ada.me.personal_team_id;
-            let jobs = ada.client.jobs().list(team, None, PageRequest::first()).await.unwrap();
-            if !jobs.items.is_empty() {
-                break answer;
-            }
+            !ada.client.jobs().list(team, None, PageRequest::first()).await.unwrap().items.is_empty()
         };
-        terminal.type_in(CTRL_C);
-        terminal.expect("^C");
-        drop((answer, answers));
-        let (shown, status) = terminal.end();
-        assert_eq!(status, 130, "{shown}");
+        let shown = interrupt_before_answer(answers, terminal, queued).await;
         assert!(shown.contains("The job was cancelled."), "{shown}");
         assert_eq!(newest(&ada).await.state, JobState::Cancelled);
         let sessions = ada.client.auth().sessions(PageRequest::first()).await.unwrap().items;
@@ -149,39 +177,15 @@ async fn a_sync_whose_answer_is_under_way_is_cancelled() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sign_in_whose_answer_is_under_way_is_undone() {
     in_time(async {
-        let link = Link::new().await;
-        let url = link.url();
-        let world = World::without_worker(Backend::Embedded, &[("PUBLIC_URL", &url)]).await;
-        let server = world.app().addresses.public;
-        let mut program = Program::new();
-        let mut answers = link.lead_to(server);
-        let ada = direct(server).await;
+        let Delayed { world: _world, ada, program, answers } = Delayed::new().await;
         let project = ada.project("site", &Repository::sample()).await.id;
         let job = ada.client.projects().sync(project).await.unwrap().id.to_string();
-        program.set("HSYNC_SERVER", &url).set("HSYNC_EMAIL", &ada.email).set("HSYNC_PASSWORD", PASSWORD);
-        let mut terminal = program.on_terminal(&["job", "watch", &job]);
-        let sessions =
-            || async { ada.client.auth().sessions(PageRequest::first()).await.unwrap().items.len() };
-        let answer = loop {
-            let answer = answers.next().await;
-            if sessions().await > 1 {
-                break answer;
-            }
-        };
-        terminal.type_in(CTRL_C);
-        terminal.expect("^C");
-        drop((answer, answers));
-        let (shown, status) = terminal.end();
-        assert_eq!(status, 130, "{shown}");
+        let terminal = program.on_terminal(&["job", "watch", &job]);
+        let sessions = async || ada.client.auth().sessions(PageRequest::first()).await.unwrap().items.len();
+        interrupt_before_answer(answers, terminal, async || sessions().await > 1).await;
         assert_eq!(sessions().await, 1);
     })
     .await;
-}
-
-/// A user whose client reaches the server at its own address.
-async fn direct(server: SocketAddr) -> Actor {
-    let client = Client::builder(format!("http://{server}")).secret_store(Arc::new(MemoryStore::new()));
-    Actor::join(client.build().await.expect("a client"), "ada").await
 }
 
 /// A supervisor asks as Ctrl-C does.
@@ -218,31 +222,14 @@ async fn a_preview_that_nobody_can_open_yet_is_revoked() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_preview_whose_answer_is_under_way_is_revoked() {
     in_time(async {
-        let link = Link::new().await;
-        let url = link.url();
-        let world = World::without_worker(Backend::Embedded, &[("PUBLIC_URL", &url)]).await;
-        let server = world.app().addresses.public;
-        let mut program = Program::new();
-        let mut answers = link.lead_to(server);
-        let ada = direct(server).await;
+        let Delayed { world: _world, ada, program, answers } = Delayed::new().await;
         let repository = Repository::sample();
         let project = ada.project("site", &repository).await.id;
-        program.set("HSYNC_SERVER", &url).set("HSYNC_EMAIL", &ada.email).set("HSYNC_PASSWORD", PASSWORD);
         let directory = repository.path().display().to_string();
-        let mut terminal = program.on_terminal(&["preview", "publish", "site", &directory]);
+        let terminal = program.on_terminal(&["preview", "publish", "site", &directory]);
         let previews =
             async || ada.client.previews().list(project, PageRequest::first()).await.unwrap().items;
-        let answer = loop {
-            let answer = answers.next().await;
-            if !previews().await.is_empty() {
-                break answer;
-            }
-        };
-        terminal.type_in(CTRL_C);
-        terminal.expect("^C");
-        drop((answer, answers));
-        let (shown, status) = terminal.end();
-        assert_eq!(status, 130, "{shown}");
+        let shown = interrupt_before_answer(answers, terminal, async || !previews().await.is_empty()).await;
         assert!(shown.contains("The preview was revoked."), "{shown}");
         assert_eq!(
             previews().await.iter().map(|preview| preview.state).collect::<Vec<_>>(),
