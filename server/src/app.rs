@@ -366,6 +366,7 @@ async fn serve(
 
     let public = public_service(
         &base,
+        edge.clone(),
         edge.gate(Listener::Public, http_endpoints::service(public.prepare().into_axum_router())),
     );
     let admin = edge.gate(Listener::Admin, http_endpoints::service(admin.prepare().into_axum_router()));
@@ -397,12 +398,12 @@ fn public_services(base: &Base) -> Routes {
 }
 
 /// gRPC and gRPC-Web, with signed objects beside them, for browsers of the configured origins too.
-fn public_service<S>(base: &Base, rpcs: S) -> http_endpoints::Public<S>
+fn public_service<S>(base: &Base, edge: Edge, rpcs: S) -> http_endpoints::PublicService<S>
 where
     S: Service<http::Request<Body>, Response = http::Response<Body>> + Clone + Send + 'static,
     S::Future: Send,
 {
-    http_endpoints::public(base.blobs.routes(), rpcs, cors::layer(&base.config.cors_origins))
+    http_endpoints::public(edge, base.blobs.routes(), rpcs, cors::layer(&base.config.cors_origins))
 }
 
 /// Shows what the public listener serves, and with it the details of a status, so that tools can read a refusal.

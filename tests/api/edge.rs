@@ -1,6 +1,6 @@
 //! What is true of every call: who may make it, how large it is, and what comes back with a refusal.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use hivesync_proto::v1::{self as pb, ErrorReason as Reason};
 use hivesync_server::edge::policy::{Audience, TABLE};
@@ -12,6 +12,7 @@ use hivesync_tests::{
     wire::{CORRELATION_ID, Credentials, refused, set},
     world::World,
 };
+use http::{Method, Version};
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
@@ -134,6 +135,35 @@ async fn messages_over_the_limit_are_refused() {
     assert!(wire.call::<(), ()>(GET_ME, (), Credentials::default()).await.is_err());
 }
 
+/// Also of what is no call, and is answered by what stands in front of the calls; only a trusted proxy names it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_answer_can_be_named() {
+    const SENT: &str = "sent-by-the-client";
+    for (proxies, is_trusted) in [("192.0.2.1/32", false), ("127.0.0.1/32", true)] {
+        let world = World::without_worker(Backend::Embedded, &[("TRUSTED_PROXIES", proxies)]).await;
+        let server = &world.app().addresses.public_url;
+        let mut seen = HashSet::new();
+        for (method, path) in [
+            (Method::GET, "/"),
+            (Method::POST, "/"),
+            (Method::GET, "/hivesync.v1.UserService/GetMe"),
+            (Method::POST, "/hivesync.v1.UserService/GetMe"),
+            (Method::OPTIONS, "/hivesync.v1.UserService/GetMe"),
+            (Method::GET, "/blobs/nothing"),
+            (Method::OPTIONS, "/blobs/nothing"),
+        ] {
+            let url = server.join(path).unwrap();
+            let request = reqwest::Client::new().request(method.clone(), url).header(CORRELATION_ID, SENT);
+            let answer = request.send().await.unwrap();
+            assert_eq!(answer.version(), Version::HTTP_11);
+            let named: Vec<_> = answer.headers().get_all(CORRELATION_ID).into_iter().collect();
+            let [name] = named.as_slice() else { panic!("{method} {path} is named {named:?}") };
+            assert_eq!(*name == SENT, is_trusted, "{method} {path}");
+            assert!(seen.insert((*name).clone()) || is_trusted, "{method} {path} has the name of another");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unknown_methods_and_bodies_are_refused_in_our_words() {
     let world = World::without_worker(Backend::Embedded, &[]).await;
@@ -165,7 +195,7 @@ async fn every_answer_has_a_correlation_id_of_this_server() {
     let world = World::without_worker(Backend::Embedded, &[]).await;
     let ada = world.caller("ada").await;
     let with = Credentials { access_token: Some(&ada.tokens.access_token), device: None };
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = HashSet::new();
     for _ in 0..3 {
         let mut request = ada.wire.request(GET_ME, pb::GetMeRequest {}, with);
         // Nobody outside of the trusted proxies names the calls of this server.

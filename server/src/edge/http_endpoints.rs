@@ -14,14 +14,22 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use futures::future::BoxFuture;
+use futures::{
+    TryFutureExt as _,
+    future::{BoxFuture, Either},
+};
+use http::header::Entry;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tonic::body::Body;
 use tonic_web::{GrpcWebLayer, GrpcWebService};
 use tower::{Layer as _, Service, ServiceExt as _};
 use tower_http::cors::{Cors, CorsLayer};
 
-use super::health::{Condition, Health};
+use super::{
+    Edge, Peer,
+    health::{Condition, Health},
+};
+use crate::base::{ctx::CorrelationId, status::CORRELATION_ID};
 
 /// What browsers are told with every answer over plain HTTP.
 const SECURITY_HEADERS: [(header::HeaderName, HeaderValue); 5] = [
@@ -43,19 +51,22 @@ pub fn secured(router: Router) -> Router {
     }))
 }
 
-/// What the public listener serves: RPCs, and signed objects beside them.
-pub type Public<S> = Cors<PublicService<S>>;
-
 /// Puts the RPCs and the signed objects behind one service that browsers of the configured origins may call.
-pub fn public<S>(objects: Router, rpcs: S, cors: CorsLayer) -> Public<S> {
-    cors.layer(PublicService { objects: secured(objects), rpcs: GrpcWebLayer::new().layer(rpcs) })
+pub fn public<S>(edge: Edge, objects: Router, rpcs: S, cors: CorsLayer) -> PublicService<S> {
+    PublicService {
+        edge,
+        objects: secured(objects).layer(cors.clone()),
+        rpcs: cors.layer(GrpcWebLayer::new().layer(rpcs)),
+    }
 }
 
-/// Tells requests for objects from RPCs by their path.
+/// What the public listener serves: RPCs, and signed objects beside them, told apart by their path. Every
+/// answer has a correlation ID, also one that was given before a gate.
 #[derive(Clone)]
 pub struct PublicService<S> {
+    edge: Edge,
     objects: Router,
-    rpcs: GrpcWebService<S>,
+    rpcs: Cors<GrpcWebService<S>>,
 }
 
 impl<S> Service<Request<Body>> for PublicService<S>
@@ -72,12 +83,25 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        if request.uri().path().starts_with("/blobs/") {
+        let edge = self.edge.clone();
+        let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
+        let sent = request.headers().get(CORRELATION_ID).cloned();
+        let is_object = request.uri().path().starts_with("/blobs/");
+        let answer = if is_object {
             let answer = self.objects.call(request.map(axum::body::Body::new));
-            Box::pin(async move { answer.await.map(|response| response.map(Body::new)) })
+            Either::Left(answer.map_ok(|response| response.map(Body::new)))
         } else {
-            Box::pin(self.rpcs.call(request))
-        }
+            Either::Right(self.rpcs.call(request))
+        };
+        Box::pin(async move {
+            let mut response = answer.await?;
+            if let Entry::Vacant(missing) = response.headers_mut().entry(CORRELATION_ID) {
+                let correlation =
+                    edge.correlation(peer, sent.as_ref()).unwrap_or_else(|_| CorrelationId::unknown());
+                missing.insert(correlation.header().clone());
+            }
+            Ok(response)
+        })
     }
 }
 

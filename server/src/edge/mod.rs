@@ -34,7 +34,7 @@ use std::{
 use authenticate::Authenticator;
 use client_ip::ClientAddress;
 use futures::FutureExt as _;
-use http::{HeaderMap, Request, Response, request::Parts};
+use http::{HeaderValue, Request, Response, request::Parts};
 use metrics::{Counter, Histogram};
 use policy::{Audience, Listener, Row};
 use shed::Shed;
@@ -85,9 +85,10 @@ impl Edge {
         Gate { stages: Arc::new(Stages { edge: self.clone(), routes }), services }
     }
 
-    fn correlation(&self, peer: Option<SocketAddr>, headers: &HeaderMap) -> Result<CorrelationId> {
+    /// The ID of a request, which only a trusted proxy may have `sent`.
+    fn correlation(&self, peer: Option<SocketAddr>, sent: Option<&HeaderValue>) -> Result<CorrelationId> {
         let trusted = peer.is_some_and(|peer| self.client_address.trusts(peer.ip()));
-        let sent = headers.get(CORRELATION_ID).filter(|_| trusted).and_then(|value| value.to_str().ok());
+        let sent = sent.filter(|_| trusted).and_then(|value| value.to_str().ok());
         match sent.and_then(CorrelationId::accept) {
             Some(correlation) => Ok(correlation),
             None => CorrelationId::generate(&self.base),
@@ -211,8 +212,8 @@ where
         let (mut parts, body) = request.into_parts();
         let peer = parts.extensions.get::<Peer>().map(|peer| peer.0);
 
-        // Every answer carries the ID under which the log knows the call; only a trusted proxy may set it.
-        let correlation = match edge.correlation(peer, &parts.headers) {
+        // Every answer carries the ID under which the log knows the call.
+        let correlation = match edge.correlation(peer, parts.headers.get(CORRELATION_ID)) {
             Ok(correlation) => correlation,
             Err(error) => return answer::refusal(&error, &CorrelationId::unknown()),
         };
