@@ -5,7 +5,7 @@
 use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 
 use hivesync_workers::sandbox::{
-    self, Command, Limits, Output, RunError, WorkDir,
+    self, Command, DiskLimit, Limits, Output, RunError, WorkDir,
     stop::{self, StopSignal},
 };
 use tempfile::TempDir;
@@ -25,6 +25,7 @@ fn script(dir: &Path, script: &str, limits: Limits) -> Command {
         environment: vec![("PATH".to_owned(), "/usr/bin:/bin".into())],
         directory: dir.to_owned(),
         limits,
+        disk: None,
     }
 }
 
@@ -68,6 +69,23 @@ async fn limits_what_a_process_uses() {
     let brief = Limits { wall: Duration::from_millis(50), ..GENEROUS };
     assert!(matches!(run("sleep 1000.25", brief).await, Err(RunError::WallTime)));
     assert!(!runs("1000.25"));
+}
+
+#[tokio::test]
+async fn limits_what_all_files_come_to() {
+    let files =
+        "for file in 1 2 3 4; do mkdir -p $file/a; head -c 1000 /dev/zero > $file/a/b; done; ln 1/a/b c";
+    for (bytes, entries, is_within) in [(4000, 13, true), (3999, 13, false), (4000, 12, false)] {
+        let dir = TempDir::new().unwrap();
+        let (_sender, stop) = stop::channel();
+        let end = if is_within { "sleep 0.3" } else { "setsid sleep 1003.25" };
+        let mut command = script(dir.path(), &format!("{files}; {end}"), GENEROUS);
+        command.disk = Some(DiskLimit { directory: dir.path().to_owned(), bytes, entries });
+        let result = sandbox::run(command, &stop, |_| {}).await;
+        assert_eq!(result.is_ok(), is_within, "{bytes} {entries}");
+        assert!(is_within || matches!(result, Err(RunError::DiskLimit)), "{result:?}");
+        assert!(!runs("1003.25"));
+    }
 }
 
 #[tokio::test]

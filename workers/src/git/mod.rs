@@ -69,6 +69,7 @@ impl Git {
                 open_files: OPEN_FILES,
                 stdout_bytes: STDOUT_BYTES_MAX,
             },
+            disk: None,
         }
     }
 }

@@ -1,9 +1,6 @@
 //! Fetches a repository into its mirror.
 
-use std::{
-    path::Path,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
-};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use hivesync_proto::{
     repository_url::{RepositoryScheme, RepositoryUrl},
@@ -21,12 +18,16 @@ use crate::{
         progress,
         snapshot::{Snapshot, SnapshotError},
     },
-    sandbox::{self, Output, RunError, WorkDir},
+    sandbox::{self, Command, DiskLimit, Output, RunError, WorkDir},
     task,
 };
 
 /// What git may write beside the pack itself: refs, and the pack's index.
 const FILE_SLACK_BYTES: u64 = 1024 * 1024;
+
+/// Files and directories that git may make as it fetches: for each of the 20,000 refs that are kept a file, its lock
+/// and directories above it.
+const ENTRIES_MAX: u64 = 100_000;
 
 /// What is fetched, and nothing else.
 const REFSPECS: [&str; 2] = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"];
@@ -105,7 +106,8 @@ impl Sync {
 
     async fn list_remote(&self, mirror: &Mirror) -> Result<Snapshot, JobError> {
         let arguments = ["ls-remote", "--symref", "--", &self.url, "HEAD", "refs/heads/*", "refs/tags/*"];
-        let output = self.git(&mirror.git_dir(), None, FILE_SLACK_BYTES, &arguments, |_| {}).await?;
+        let command = self.git.command(&mirror.git_dir(), None, FILE_SLACK_BYTES, &arguments);
+        let output = self.run_git(command, |_| {}).await?;
         if !output.status.success() {
             return Err(unreachable_repository("git ls-remote", &output));
         }
@@ -133,8 +135,14 @@ impl Sync {
         arguments.extend(REFSPECS);
         let objects = AtomicU64::new(0);
         let alternate = mirror.git_dir().join("objects");
+        let mut command = self.git.command(staging.git_dir(), Some(&alternate), room_bytes, &arguments);
+        command.disk = Some(DiskLimit {
+            directory: staging.git_dir().to_owned(),
+            bytes: room_bytes.saturating_add(staging.bytes()?),
+            entries: ENTRIES_MAX,
+        });
         let output = self
-            .git(staging.git_dir(), Some(&alternate), room_bytes, &arguments, |line| {
+            .run_git(command, |line| {
                 let Some(progress) = progress::parse(line) else { return };
                 if progress.phase() == JobPhase::Receiving {
                     objects.fetch_max(progress.total, Relaxed);
@@ -159,22 +167,19 @@ impl Sync {
         let alternate = mirror.git_dir().join("objects");
         let file_bytes = self.quota_bytes.saturating_add(FILE_SLACK_BYTES);
         let arguments = ["pack-refs", "--all", "--prune"];
-        let output = self.git(staging.git_dir(), Some(&alternate), file_bytes, &arguments, |_| {}).await?;
+        let command = self.git.command(staging.git_dir(), Some(&alternate), file_bytes, &arguments);
+        let output = self.run_git(command, |_| {}).await?;
         if !output.status.success() {
             return Err(JobError::failed(FailureClass::Infra, ErrorReason::Internal, "git pack-refs failed"));
         }
         Ok(staging.refs()?)
     }
 
-    async fn git(
+    async fn run_git(
         &self,
-        git_dir: &Path,
-        alternate_objects: Option<&Path>,
-        file_bytes: u64,
-        arguments: &[&str],
+        command: Command,
         on_stderr_line: impl FnMut(&[u8]) + Send,
     ) -> Result<Output, JobError> {
-        let command = self.git.command(git_dir, alternate_objects, file_bytes, arguments);
         sandbox::run(command, &self.context.stop, on_stderr_line).await.map_err(|error| match error {
             RunError::Stopped => JobError::Stopped,
             RunError::WallTime => JobError::failed(
@@ -183,6 +188,7 @@ impl Sync {
                 "git ran for longer than the job may take",
             ),
             RunError::OutputTooLarge => MirrorError::from(SnapshotError::TooMany).into(),
+            RunError::DiskLimit => MirrorError::Quota.into(),
             RunError::System(error) => error.into(),
         })
     }

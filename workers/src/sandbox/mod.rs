@@ -5,6 +5,7 @@
 //! they hold from the program's first instruction on; setting them from outside after the start would
 //! leave a gap, and setting them between fork and exec needs `unsafe` code.
 
+mod disk_limit;
 mod output;
 mod process_tree;
 pub mod stop;
@@ -27,7 +28,7 @@ use tokio::{
 
 use crate::entropy;
 
-pub use self::work_dir::WorkDir;
+pub use self::{disk_limit::DiskLimit, work_dir::WorkDir};
 use self::{output::Collected, process_tree::ProcessTree, stop::StopSignal};
 
 /// How well this sandbox confines jobs, as told to the server: 3 is a bare subprocess.
@@ -71,6 +72,8 @@ pub struct Command {
     pub directory: PathBuf,
     /// What it may use.
     pub limits: Limits,
+    /// What it may put on the disk in all, if that is watched.
+    pub disk: Option<DiskLimit>,
 }
 
 /// What a subprocess left.
@@ -96,6 +99,9 @@ pub enum RunError {
     /// It wrote too much.
     #[error("the output is too large")]
     OutputTooLarge,
+    /// It put too much on the disk.
+    #[error("the disk limit passed")]
+    DiskLimit,
     /// The system failed.
     #[error("the subprocess could not be run: {0}")]
     System(#[from] io::Error),
@@ -125,6 +131,8 @@ pub async fn run(
     tokio::pin!(pipes);
     let deadline = sleep(command.limits.wall);
     tokio::pin!(deadline);
+    let full_disk = full_disk(command.disk.as_ref());
+    tokio::pin!(full_disk);
 
     let mut stop = stop.clone();
     let mut collected = None;
@@ -139,6 +147,7 @@ pub async fn run(
                 }
             }
             () = &mut deadline => break Some((RunError::WallTime, Duration::ZERO)),
+            error = &mut full_disk => break Some((error, Duration::ZERO)),
             grace = stop.asked() => break Some((RunError::Stopped, grace)),
         }
     };
@@ -159,6 +168,14 @@ pub async fn run(
         }
     };
     Ok(Output { status, stdout: collected.stdout, stderr_tail: collected.stderr_tail })
+}
+
+/// Why a subprocess must end for what it put on the disk; waits until it must.
+async fn full_disk(limit: Option<&DiskLimit>) -> RunError {
+    match limit {
+        Some(limit) => limit.passed().await.map_or_else(RunError::System, |()| RunError::DiskLimit),
+        None => std::future::pending().await,
+    }
 }
 
 /// Reads on until the pipes close, then waits for ever.

@@ -70,6 +70,14 @@ impl Staging {
         Ok(Snapshot::from_packed_refs(&bytes)?)
     }
 
+    /// The bytes of all its files.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn bytes(&self) -> io::Result<u64> {
+        disk::size_bytes(&self.git_dir)
+    }
+
     /// The bytes of everything that was received, also of a pack that is not finished.
     ///
     /// # Errors
