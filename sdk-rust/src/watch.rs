@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use crate::{
     api::{
-        jobs::{Job, JobState},
+        jobs::{Job, JobProgress, JobState, Jobs},
         notifications::{Notification, NotificationEvent, StartAt},
         rpc,
     },
@@ -81,18 +81,24 @@ fn broken_off(status: &Status) -> Error {
     if retry::refuses_token(&error) { Error::new(ErrorKind::Offline) } else { error }
 }
 
-/// The states of a job until it has ended.
-pub(crate) fn job(core: Core, job_id: Uuid) -> impl Stream<Item = Result<Job>> + Send + use<> {
-    let watcher =
-        JobWatcher { core, job_id, stream: None, backoff: Backoff::new(JOB_FAILURES_MAX), last: None };
-    stream::unfold(Some(watcher), |watcher| async move {
-        let mut watcher = watcher?;
-        match watcher.next().await {
-            Ok(job) if job.state.is_ended() => Some((Ok(job), None)),
-            Ok(job) => Some((Ok(job), Some(watcher))),
-            Err(error) => Some((Err(error), None)),
-        }
-    })
+impl Jobs {
+    /// The job as it stands, then each change, until it has ended. A lost connection is made again.
+    ///
+    /// # Errors
+    ///
+    /// An error is the last item of the stream.
+    pub fn watch(&self, job_id: Uuid) -> impl Stream<Item = Result<Job>> + Send + use<> {
+        let (core, backoff) = (self.0.clone(), Backoff::new(JOB_FAILURES_MAX));
+        let watcher = JobWatcher { core, job_id, stream: None, backoff, last: None };
+        stream::unfold(Some(watcher), |watcher| async move {
+            let mut watcher = watcher?;
+            match watcher.next().await {
+                Ok(job) if job.state.is_ended() => Some((Ok(job), None)),
+                Ok(job) => Some((Ok(job), Some(watcher))),
+                Err(error) => Some((Err(error), None)),
+            }
+        })
+    }
 }
 
 struct JobWatcher {
@@ -104,7 +110,7 @@ struct JobWatcher {
 }
 
 /// What of a job can change, to leave out a state that was already shown.
-type Shown = (JobState, u32, Option<crate::api::jobs::JobProgress>);
+type Shown = (JobState, u32, Option<JobProgress>);
 
 impl JobWatcher {
     async fn next(&mut self) -> Result<Job> {

@@ -11,7 +11,6 @@ use crate::{
     core::Core,
     error::{Error, ErrorReason, Result},
     page::{self, Page, PageRequest},
-    watch,
     wire::{self, wire_enum},
 };
 
@@ -154,15 +153,6 @@ impl Jobs {
     /// All jobs of a team, newest first.
     pub fn all(&self, team_id: Uuid, project_id: Option<Uuid>) -> impl Stream<Item = Result<Job>> + use<'_> {
         page::stream(move |page| self.list(team_id, project_id, page))
-    }
-
-    /// The job as it stands, then each change, until it has ended. A lost connection is made again.
-    ///
-    /// # Errors
-    ///
-    /// An error is the last item of the stream.
-    pub fn watch(&self, job_id: Uuid) -> impl Stream<Item = Result<Job>> + Send + use<> {
-        watch::job(self.0.clone(), job_id)
     }
 
     /// Asks for a job to be stopped. A running one is `Cancelling` until its worker has confirmed.
