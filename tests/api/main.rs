@@ -12,6 +12,7 @@ mod notifications;
 mod operators;
 mod previews;
 mod projects;
+mod races;
 mod teams;
 mod tokens;
 mod workers;

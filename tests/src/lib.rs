@@ -11,6 +11,7 @@ pub mod caller;
 pub mod certificate;
 pub mod command_line;
 pub mod device;
+pub mod interleaving;
 pub mod leftovers;
 pub mod manifest;
 pub mod process;

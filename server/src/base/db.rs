@@ -7,7 +7,8 @@ use std::{
 
 use sea_orm::{
     ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection, DatabaseExecutor,
-    DatabaseTransaction, DbBackend, SqliteTransactionMode, TransactionOptions, TransactionTrait as _,
+    DatabaseTransaction, DbBackend, QuerySelect, SqliteTransactionMode, TransactionOptions,
+    TransactionTrait as _, sea_query::LockType,
 };
 use url::Url;
 
@@ -189,6 +190,19 @@ impl Tx {
     #[must_use]
     pub fn backend(&self) -> DbBackend {
         self.sql().get_database_backend()
+    }
+
+    /// Whether others write while this transaction is open, so that a row must be locked to stay as it was read.
+    /// On SQLite one transaction writes at a time, and a view holds nothing.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        matches!(self.scope, Scope::Transaction(_)) && self.backend() == DbBackend::Postgres
+    }
+
+    /// Has the rows that `query` finds stay as they are until the transaction ends.
+    #[must_use]
+    pub fn hold<Q: QuerySelect>(&self, query: Q, lock: LockType) -> Q {
+        if self.is_shared() { query.lock(lock) } else { query }
     }
 
     /// Sets a mark, to which [`Tx::return_to_mark`] brings the transaction back.

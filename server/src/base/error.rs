@@ -131,14 +131,10 @@ impl From<sea_orm::DbErr> for Error {
 /// Whether the connection ended under the statement: by itself, or because the database goes down or is not up yet
 /// (PostgreSQL's SQLSTATE class 08, and 57P01 to 57P03).
 fn is_lost(error: &sea_orm::DbErr) -> bool {
-    use sea_orm::{DbErr, RuntimeErr, sqlx};
-    let (DbErr::Exec(RuntimeErr::SqlxError(cause)) | DbErr::Query(RuntimeErr::SqlxError(cause))) = error
-    else {
-        return false;
-    };
-    match &**cause {
-        sqlx::Error::Io(_) | sqlx::Error::PoolClosed => true,
-        sqlx::Error::Database(answer) => {
+    use sea_orm::sqlx;
+    match cause_of(error) {
+        Some(sqlx::Error::Io(_) | sqlx::Error::PoolClosed) => true,
+        Some(sqlx::Error::Database(answer)) => {
             answer.code().is_some_and(|code| code.starts_with("08") || code.starts_with("57P0"))
         }
         _ => false,
@@ -147,8 +143,16 @@ fn is_lost(error: &sea_orm::DbErr) -> bool {
 
 /// PostgreSQL's `serialization_failure` and `deadlock_detected` (SQLSTATE 40001 and 40P01).
 fn is_serialization_failure(error: &sea_orm::DbErr) -> bool {
-    let text = error.to_string();
-    text.contains("40001") || text.contains("40P01") || text.contains("deadlock detected")
+    let answer = cause_of(error).and_then(sqlx::Error::as_database_error);
+    answer.and_then(|answer| answer.code()).is_some_and(|code| code == "40001" || code == "40P01")
+}
+
+fn cause_of(error: &sea_orm::DbErr) -> Option<&sqlx::Error> {
+    use sea_orm::{DbErr, RuntimeErr};
+    match error {
+        DbErr::Exec(RuntimeErr::SqlxError(cause)) | DbErr::Query(RuntimeErr::SqlxError(cause)) => Some(cause),
+        _ => None,
+    }
 }
 
 impl fmt::Debug for Error {

@@ -25,9 +25,13 @@ use crate::base::{
 pub trait Memberships: Send + Sync {
     /// The role of `user` in `team`; `None` if the user is not a member or there is no such team.
     async fn role_of(&self, ctx: &Ctx, tx: &Tx, team: TeamId, user: UserId) -> Result<Option<TeamRole>>;
+
+    /// As [`Memberships::role_of`]; in a transaction that writes, the role stays as it is until that ends.
+    async fn held_role_of(&self, ctx: &Ctx, tx: &Tx, team: TeamId, user: UserId) -> Result<Option<TeamRole>>;
 }
 
-/// Requires that the caller has `permission` in `team`.
+/// Requires that the caller has `permission` in `team`. In a transaction that writes, the caller keeps it until that
+/// ends: whoever takes it away waits, so that nothing is written on the strength of a role that is gone.
 ///
 /// # Errors
 /// `UNAUTHENTICATED` without a signed-in user, `NOT_FOUND` for somebody who is not a member,
@@ -35,7 +39,7 @@ pub trait Memberships: Send + Sync {
 pub async fn require(ctx: &Ctx, tx: &Tx, team: TeamId, permission: Permission) -> Result<Grant> {
     let user = ctx.user()?.id;
     let memberships = ctx.ports.get::<dyn Memberships>()?;
-    let role = memberships.role_of(ctx, tx, team, user).await?.ok_or_else(Error::not_found)?;
+    let role = memberships.held_role_of(ctx, tx, team, user).await?.ok_or_else(Error::not_found)?;
     Grant::of_member(team, user, role, permission).ok_or_else(|| Error::new(Reason::PermissionDenied))
 }
 

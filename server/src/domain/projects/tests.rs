@@ -61,6 +61,10 @@ impl Memberships for OneTeam {
             _ => None,
         })
     }
+
+    async fn held_role_of(&self, ctx: &Ctx, tx: &Tx, team: TeamId, user: UserId) -> Result<Option<TeamRole>> {
+        self.role_of(ctx, tx, team, user).await
+    }
 }
 
 async fn world() -> Fixture {

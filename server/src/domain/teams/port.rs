@@ -29,6 +29,16 @@ impl Memberships for Teams {
     async fn role_of(&self, _ctx: &Ctx, tx: &Tx, team: TeamId, user: UserId) -> Result<Option<TeamRole>> {
         Ok(store::members::find(tx, team, user).await?.map(|member| member.role))
     }
+
+    async fn held_role_of(
+        &self,
+        _ctx: &Ctx,
+        tx: &Tx,
+        team: TeamId,
+        user: UserId,
+    ) -> Result<Option<TeamRole>> {
+        Ok(store::members::find_held(tx, team, user).await?.map(|member| member.role))
+    }
 }
 
 #[async_trait]

@@ -2,7 +2,12 @@
 
 use std::collections::HashMap;
 
-use sea_orm::{ActiveValue::Set, DbBackend, QuerySelect as _, entity::prelude::*, sea_query::OnConflict};
+use sea_orm::{
+    ActiveValue::Set,
+    QuerySelect as _,
+    entity::prelude::*,
+    sea_query::{LockType, OnConflict},
+};
 
 use super::model::{EmailIndex, Name, User};
 use crate::base::{
@@ -61,11 +66,7 @@ pub(super) async fn find(tx: &Tx, id: UserId) -> Result<Option<User>> {
 
 /// The account `id`, which stays as it is until the transaction ends.
 pub(super) async fn find_held(tx: &Tx, id: UserId) -> Result<Option<User>> {
-    let mut query = row::Entity::find_by_id(id);
-    // SQLite has one transaction that writes, so that there is nobody to wait for.
-    if tx.backend() == DbBackend::Postgres {
-        query = query.lock_shared();
-    }
+    let query = tx.hold(row::Entity::find_by_id(id), LockType::Share);
     query.one(&tx.sql()).await?.map(User::try_from).transpose()
 }
 

@@ -72,6 +72,7 @@ pub(in crate::domain::teams) async fn set_role(
     role: TeamRole,
 ) -> Result<Named> {
     let tx = ctx.begin().await?;
+    store::members::lock(&tx, team, [ctx.user()?.id, user]).await?;
     let grant = access::require(ctx, &tx, team, Permission::ManageMembers).await?;
     let member = store::members::find(&tx, team, user).await?.ok_or_else(Error::not_found)?;
     member.yields_to(&grant)?;
@@ -89,9 +90,11 @@ pub(in crate::domain::teams) async fn set_role(
 
 /// Removes a member and the member's open invitations, or lets the caller leave. Somebody who is not a member is removed already.
 pub(in crate::domain::teams) async fn remove(ctx: &Ctx, team: TeamId, user: UserId) -> Result<()> {
-    let leaves = ctx.user()?.id == user;
+    let caller = ctx.user()?.id;
+    let leaves = caller == user;
     let permission = if leaves { Permission::ReadTeam } else { Permission::ManageMembers };
     let tx = ctx.begin().await?;
+    store::members::lock(&tx, team, [caller, user]).await?;
     let grant = access::require(ctx, &tx, team, permission).await?;
     let Some(member) = store::members::find(&tx, team, user).await? else { return Ok(()) };
     member.yields_to(&grant)?;

@@ -1,8 +1,10 @@
 //! Members.
 
 use sea_orm::{
-    ActiveValue::Set, PaginatorTrait as _, QueryOrder as _, QuerySelect as _, QueryTrait as _,
-    entity::prelude::*, sea_query::OnConflict,
+    ActiveValue::Set,
+    PaginatorTrait as _, QueryOrder as _, QuerySelect as _, QueryTrait as _,
+    entity::prelude::*,
+    sea_query::{LockType, OnConflict},
 };
 
 use super::role;
@@ -64,6 +66,30 @@ pub(in crate::domain::teams) async fn find(tx: &Tx, team: TeamId, user: UserId) 
         .await?
         .map(Member::try_from)
         .transpose()
+}
+
+/// The membership of `user` in `team`, which stays as it is until the transaction ends.
+pub(in crate::domain::teams) async fn find_held(
+    tx: &Tx,
+    team: TeamId,
+    user: UserId,
+) -> Result<Option<Member>> {
+    let query = row::Entity::find().filter(row::Column::TeamId.eq(team)).filter(row::Column::UserId.eq(user));
+    tx.hold(query, LockType::Share).one(&tx.sql()).await?.map(Member::try_from).transpose()
+}
+
+/// Waits until no other transaction changes the memberships of `users` in `team`, or acts by them. They are locked in
+/// the order of their identifiers: two transactions that lock the same never wait for each other.
+pub(in crate::domain::teams) async fn lock(tx: &Tx, team: TeamId, users: [UserId; 2]) -> Result<()> {
+    if !tx.is_shared() {
+        return Ok(());
+    }
+    let query = row::Entity::find()
+        .filter(row::Column::TeamId.eq(team))
+        .filter(row::Column::UserId.is_in(users))
+        .order_by_asc(row::Column::Id);
+    tx.hold(query, LockType::NoKeyUpdate).all(&tx.sql()).await?;
+    Ok(())
 }
 
 /// Gives `user` another role in the team of `grant`, unless the user became its owner.
