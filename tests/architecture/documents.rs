@@ -1,8 +1,8 @@
 //! Holds the documents against the repository: what they link to, and what they name, is there.
 
-use std::{collections::BTreeSet, fs, path::Path, process::Command};
+use std::{collections::BTreeSet, fs, path::Path};
 
-use crate::source::repository;
+use crate::source::{repository, tracked};
 
 /// Where the documents that speak of code find the files that they name.
 const ROOTS: [&str; 6] = ["", "server/src", "server/src/domain", "workers/src", "sdk-rust/src", "proto"];
@@ -12,15 +12,6 @@ const CRATES: [&str; 4] = ["proto/src", "sdk-rust/src", "server/src", "workers/s
 const FOREIGN: [&str; 1] = ["tonic"];
 /// The documents that name items, and files below a crate.
 const ABOUT_CODE: [&str; 3] = ["proto/README.md", "server/README.md", "server/decisions/"];
-
-/// The tracked files that end with `extension`, from the root of the repository.
-fn tracked(extension: &str) -> Vec<String> {
-    let listed =
-        Command::new("git").args(["ls-files", "-z"]).current_dir(repository()).output().expect("git runs");
-    assert!(listed.status.success(), "git ls-files failed");
-    let listed = String::from_utf8(listed.stdout).expect("names are UTF-8");
-    listed.split_terminator('\0').filter(|name| name.ends_with(extension)).map(str::to_owned).collect()
-}
 
 fn read(name: &str) -> String {
     fs::read_to_string(repository().join(name)).expect("a document is text")

@@ -10,4 +10,5 @@ mod documents;
 mod hygiene;
 mod manifests;
 mod rules;
+mod skips;
 mod source;

@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use proc_macro2::{TokenStream, TokenTree};
@@ -11,6 +12,15 @@ use syn::{spanned::Spanned as _, visit::Visit};
 /// The root of the repository.
 pub(crate) fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package is in the repository").to_owned()
+}
+
+/// The tracked files that end with `extension`, from the root of the repository.
+pub(crate) fn tracked(extension: &str) -> Vec<String> {
+    let listed =
+        Command::new("git").args(["ls-files", "-z"]).current_dir(repository()).output().expect("git runs");
+    assert!(listed.status.success(), "git ls-files failed");
+    let listed = String::from_utf8(listed.stdout).expect("names are UTF-8");
+    listed.split_terminator('\0').filter(|name| name.ends_with(extension)).map(str::to_owned).collect()
 }
 
 /// One source file.

@@ -2,7 +2,6 @@
 //! in a pipe.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
-#![allow(clippy::print_stderr, reason = "a test says what it skips")]
 #![allow(clippy::disallowed_methods, reason = "a test has its own time, processes and environment")]
 #![allow(clippy::large_futures, reason = "a test is one future, and has a thread for itself")]
 

@@ -1,6 +1,6 @@
 //! What a server depends on goes down and comes back: what it says of itself meanwhile, and what it still does.
 
-use std::{env, net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use hivesync_proto::v1 as pb;
 use hivesync_tests::{
@@ -157,8 +157,7 @@ async fn health_tells_what_is_missing() {
 }
 
 async fn dependent() -> Option<Dependent> {
-    if env::var_os("HIVESYNC_TEST_QUICK").is_some() {
-        tool::say("dependencies that go down, in a quick run");
+    if tool::is_too_slow("dependencies that go down") {
         return None;
     }
     if Backend::Production.available() { Some(Dependent::start().await) } else { None }

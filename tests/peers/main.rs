@@ -5,7 +5,6 @@
     clippy::disallowed_methods,
     reason = "a test may be told by the environment to be quick, and starts sites of its own"
 )]
-#![allow(clippy::print_stderr, reason = "a test says what it skips")]
 
 mod browser;
 mod buf;

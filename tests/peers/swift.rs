@@ -26,15 +26,9 @@ struct Swift {
 }
 
 impl Swift {
-    /// The toolchain that the environment names. Where it is not to be had, also on CI, and in a quick run, there is
-    /// none, which is said aloud.
+    /// The toolchain that the environment names.
     fn find() -> Option<Self> {
-        let toolchain = env::var_os("HIVESYNC_TEST_SWIFT").map(PathBuf::from);
-        let quick = env::var_os("HIVESYNC_TEST_QUICK").is_some();
-        let Some(toolchain) = toolchain.filter(|_| !quick) else {
-            tool::say("the Swift package, in a quick run or without HIVESYNC_TEST_SWIFT; use tests/run");
-            return None;
-        };
+        let toolchain = tool::find("HIVESYNC_TEST_SWIFT")?;
         let directory = binary::path("libhivesync_ffi.so").with_file_name("");
         fs::create_dir_all(directory.join("swift")).unwrap();
         Some(Self { toolchain, directory })

@@ -20,21 +20,39 @@ const RUN_MAX: Duration = Duration::from_secs(60);
 /// If it is missing on CI.
 #[must_use]
 pub fn find(setting: &str) -> Option<PathBuf> {
-    if env::var_os("HIVESYNC_TEST_QUICK").is_some() {
-        say(&format!("what {setting} names, in a quick run"));
+    if is_too_slow(&format!("what {setting} names")) {
         return None;
     }
     let program = env::var_os(setting).map(PathBuf::from);
     if program.is_none() {
-        assert!(env::var_os("CI").is_none(), "{setting} must be set on CI");
-        say(&format!("{setting} is not set; use tests/run"));
+        do_without(&format!("{setting} is not set; use tests/run"));
     }
     program
 }
 
+/// Whether this is a quick run, which leaves out `what`; that is said aloud.
+#[must_use]
+pub fn is_too_slow(what: &str) -> bool {
+    let is_quick = env::var_os("HIVESYNC_TEST_QUICK").is_some();
+    if is_quick {
+        say(&format!("{what}, in a quick run"));
+    }
+    is_quick
+}
+
+/// Says aloud what is not tested, and for want of what.
+///
+/// # Panics
+/// On CI, where everything must be there.
+pub fn do_without(what: &str) {
+    assert!(env::var_os("CI").is_none(), "on CI nothing may be left out: {what}");
+    say(what);
+}
+
 /// Names what is not tested on the process's own stderr: the test runner shows what a test prints only if it fails.
-pub fn say(what: &str) {
-    let _ = writeln!(io::stderr(), "!! SKIPPED: {what}");
+fn say(what: &str) {
+    // In one piece, which nothing that others print comes between.
+    let _ = io::stderr().write_all(format!("!! SKIPPED: {what}\n").as_bytes());
 }
 
 /// Runs a program to its end.

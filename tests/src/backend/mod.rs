@@ -38,8 +38,9 @@ impl Backend {
         if self == Self::Embedded || (setting(POSTGRES).is_some() && setting(REDIS).is_some()) {
             return true;
         }
-        assert!(setting("CI").is_none(), "{POSTGRES} and {REDIS} must be set on CI");
-        tool::say(&format!("PostgreSQL, Redis and S3: {POSTGRES} and {REDIS} are not set; use tests/run"));
+        tool::do_without(&format!(
+            "PostgreSQL, Redis and S3: {POSTGRES} and {REDIS} are not set; use tests/run"
+        ));
         false
     }
 }
