@@ -1,6 +1,7 @@
-//! A client killed at any step of the path, and started again, as somebody does whose terminal closed.
+//! A client killed at any step of the path, and started again, as somebody does whose terminal closed: once in each of
+//! as many parts of the path as there are rounds.
 
-use std::{fs, process::Output};
+use std::{fs, os::unix::process::ExitStatusExt as _, process::Output};
 
 use hivesync::page::PageRequest;
 use hivesync_tests::{
@@ -14,10 +15,13 @@ use hivesync_tests::{
     seed::{Seed, rounds},
     tap::Held,
 };
+use rustix::process::Signal;
 use tokio::sync::oneshot;
 
 /// Rounds of each back end, if the environment does not say.
 const ROUNDS: u32 = 2;
+/// How often a round may find the path at its end before the client has died. It is then gone once more.
+const ESCAPES_MAX: u32 = 8;
 /// What `hsync` says of what exists already, and of what nobody is signed in for.
 const CONFLICT: Option<i32> = Some(6);
 const SIGNED_OUT: Option<i32> = Some(3);
@@ -26,6 +30,8 @@ const SIGNED_OUT: Option<i32> = Some(3);
 struct Person {
     shell: CommandLine,
     doom: Option<oneshot::Receiver<Held>>,
+    /// Processes of theirs that were killed.
+    kills: u32,
 }
 
 impl Person {
@@ -39,8 +45,12 @@ impl Person {
                     process.kill().await.expect("it can be killed");
                     self.doom = None;
                     drop(held);
-                    eprintln!("it died during {}", arguments.join(" "));
-                    return (self.shell.run(arguments, input).await, true);
+                    let status = process.wait().await.expect("it is ours");
+                    if status.signal() == Some(Signal::KILL.as_raw()) {
+                        self.kills += 1;
+                        eprintln!("it died during {}", arguments.join(" "));
+                        return (self.shell.run(arguments, input).await, true);
+                    }
                 }
             }
         }
@@ -95,41 +105,45 @@ impl Person {
     }
 }
 
+async fn forget_projects(ada: &Actor) {
+    let projects = ada.client.projects();
+    let listed = projects.list(ada.me.personal_team_id, PageRequest::first()).await.expect("listed");
+    for project in listed.items {
+        projects.delete(project.id).await.expect("deleted");
+    }
+}
+
 async fn path_survives(backend: Backend) {
     let mut seed = Seed::of_environment();
     let mut installation = Installation::tapped(backend).await;
     let ada = installation.user("ada").await;
     let repository = Repository::sample();
-    let mut person = Person { shell: CommandLine::new(installation.public()), doom: None };
+    let mut person = Person { shell: CommandLine::new(installation.public()), doom: None, kills: 0 };
     let bundle = person.shell.home().join("bundle");
     fs::create_dir(&bundle).expect("a directory");
     fs::write(bundle.join("index.html"), "<!doctype html>").expect("a file");
     let stored = installation.stored();
     let before = installation.clients_tap().passed();
-    let mut steps = 0;
-    for round in 0..=rounds(ROUNDS) {
-        if round > 0 {
-            let step = seed.below(steps);
-            eprintln!("round {round}: the client dies at step {step} of {steps}");
+    person.go(&ada, &repository, "round-undisturbed").await;
+    let steps = installation.clients_tap().passed() - before;
+    forget_projects(&ada).await;
+
+    let rounds = rounds(ROUNDS);
+    for round in 0..rounds {
+        for escape in 0..=ESCAPES_MAX {
+            let step = seed.in_part(steps, round, rounds);
+            eprintln!("round {round}, {escape} escapes: the client dies at step {step} of {steps}");
             person.doom = Some(installation.clients_tap().catch(step));
+            person.go(&ada, &repository, &format!("round-{round}-{escape}")).await;
+            forget_projects(&ada).await;
+            stored.check().await;
+            person.check_home();
+            if person.kills > round {
+                break;
+            }
         }
-        person.go(&ada, &repository, &format!("round-{round}")).await;
-        if round == 0 {
-            steps = installation.clients_tap().passed() - before;
-        }
-        for project in ada
-            .client
-            .projects()
-            .list(ada.me.personal_team_id, PageRequest::first())
-            .await
-            .expect("listed")
-            .items
-        {
-            ada.client.projects().delete(project.id).await.expect("deleted");
-        }
-        stored.check().await;
-        person.check_home();
     }
+    assert_eq!(person.kills, rounds, "the client dies in each part of the path");
     installation.stop().await;
     sweep_far_ahead(&installation).await;
     stored.check_all_gone().await;

@@ -1,9 +1,10 @@
 //! SIGKILL at any step of the path, and a start on what is left.
 //!
 //! Whatever passes between two processes is a step; the process is killed while the step is on its way, or a moment
-//! after it, when it is at something that nobody sees. Which one and when is chosen by a seed.
+//! after it, when it is at something that nobody sees. The path is cut into as many parts as there are rounds, and each
+//! victim dies once in each part; at which step, and when, is chosen by a seed.
 
-use std::{pin::pin, time::Duration};
+use std::{cell::Cell, pin::pin, time::Duration};
 
 use hivesync::{
     ErrorReason,
@@ -26,8 +27,10 @@ use uuid::Uuid;
 
 const FILES: [(&str, &[u8]); 3] = [("a/b.js", b"let b;"), ("index.html", b"<!doctype html>"), ("zero", b"")];
 
-/// Rounds of each back end, if the environment does not say.
-const ROUNDS: u32 = 6;
+/// Rounds of each victim on each back end, if the environment does not say.
+const ROUNDS: u32 = 3;
+/// How often a round may find the path at its end before anybody has died. It is then gone once more.
+const ESCAPES_MAX: u32 = 8;
 /// How long after a step a process may die: as long as a sync takes between two of its steps.
 const LEAD_MICROS_MAX: u64 = 150_000;
 /// How often a person tries again, each time for as long as the client does.
@@ -38,6 +41,18 @@ const TRIES_MAX: u32 = 60;
 enum Victim {
     Server,
     Worker,
+}
+
+const VICTIMS: [Victim; 2] = [Victim::Server, Victim::Worker];
+
+/// The end of a victim.
+#[derive(Clone, Copy, Debug)]
+struct Death {
+    victim: Victim,
+    /// How many of its steps pass before.
+    step: u64,
+    /// How long after the step it is killed; if not while the step is on its way.
+    lead: Option<Duration>,
 }
 
 /// A user with two devices and a repository, whose ways lead through everything.
@@ -136,39 +151,74 @@ async fn persist<T>(mut attempt: impl AsyncFnMut() -> hivesync::Result<T>) -> hi
     outcome
 }
 
-/// Goes the path again and again, and kills the one or the other on the way, wherever the seed says.
+/// Goes the path again and again, and kills the one and the other on the way.
 async fn path_survives(backend: Backend) {
     let mut seed = Seed::of_environment();
     let mut installation = Installation::tapped(backend).await;
     let traveller = Traveller::new(&installation).await;
     let stored = installation.stored();
-    let before = [Victim::Server, Victim::Worker].map(|victim| victim.tap(&installation).passed());
+    let before = VICTIMS.map(|victim| victim.tap(&installation).passed());
     traveller.go("undisturbed").await;
-    let mut steps = [Victim::Server, Victim::Worker].map(|victim| victim.tap(&installation).passed());
+    let mut steps = VICTIMS.map(|victim| victim.tap(&installation).passed());
     steps.iter_mut().zip(before).for_each(|(steps, before)| *steps -= before);
     stored.check().await;
 
-    for round in 0..rounds(ROUNDS) {
-        let victim = [Victim::Server, Victim::Worker][seed.below(2) as usize];
-        let step = seed.below(steps[victim as usize]);
-        let lead = (seed.below(2) == 0).then(|| Duration::from_micros(seed.below(LEAD_MICROS_MAX)));
-        eprintln!("round {round}: {victim:?}, step {step} of {}, {lead:?} after", steps[victim as usize]);
-        let caught = victim.tap(&installation).catch(step);
-        let name = format!("round-{round}");
-        let mut path = pin!(traveller.go(&name));
-        tokio::select! {
-            // It was shorter this time.
-            () = &mut path => {}
-            held = caught => {
-                let kill = victim.die(&mut installation, held.expect("the tap stands"), lead);
-                tokio::join!(path, kill);
+    let (rounds, mut kills) = (rounds(ROUNDS), [0; VICTIMS.len()]);
+    for (round, victim) in (0..rounds).flat_map(|round| VICTIMS.map(|victim| (round, victim))) {
+        for escape in 0..=ESCAPES_MAX {
+            let step = seed.in_part(steps[victim as usize], round, rounds);
+            let lead = (seed.below(2) == 0).then(|| Duration::from_micros(seed.below(LEAD_MICROS_MAX)));
+            let death = Death { victim, step, lead };
+            eprintln!("round {round}, {escape} escapes, of {steps:?} steps: {death:?}");
+            let name = format!("round-{round}-{victim:?}-{escape}");
+            let died = death.befalls(&mut installation, traveller.go(&name)).await;
+            stored.check().await;
+            if died {
+                kills[victim as usize] += 1;
+                break;
             }
         }
-        stored.check().await;
     }
+    assert_eq!(kills, [rounds; VICTIMS.len()], "each of {VICTIMS:?} dies in each part of the path");
     installation.stop().await;
     sweep_far_ahead(&installation).await;
     stored.check_all_gone().await;
+}
+
+impl Death {
+    /// Goes a path on which the victim dies and is started again; whether it died before the path's end.
+    async fn befalls(self, installation: &mut Installation, path: impl Future<Output = ()>) -> bool {
+        let caught = self.victim.tap(installation).catch(self.step);
+        let has_ended = Cell::new(false);
+        let mut path = pin!(async {
+            path.await;
+            has_ended.set(true);
+        });
+        tokio::select! {
+            // It was shorter this time.
+            () = &mut path => false,
+            held = caught => {
+                let kill = async {
+                    self.strike(installation, held.expect("the tap stands")).await;
+                    let died_on_the_way = !has_ended.get();
+                    self.victim.start(installation).await;
+                    died_on_the_way
+                };
+                tokio::join!(path, kill).1
+            }
+        }
+    }
+
+    async fn strike(self, installation: &mut Installation, step: Held) {
+        if let Some(lead) = self.lead {
+            drop(step);
+            tokio::time::sleep(lead).await;
+            self.victim.kill(installation).await;
+        } else {
+            self.victim.kill(installation).await;
+            drop(step);
+        }
+    }
 }
 
 impl Victim {
@@ -180,26 +230,17 @@ impl Victim {
         }
     }
 
-    /// Dies during a step, or so long after it, and is started again.
-    async fn die(self, installation: &mut Installation, step: Held, lead: Option<Duration>) {
-        if let Some(lead) = lead {
-            drop(step);
-            tokio::time::sleep(lead).await;
-            self.kill(installation).await;
-        } else {
-            self.kill(installation).await;
-            drop(step);
-        }
-        match self {
-            Self::Server => installation.start_server().await,
-            Self::Worker => installation.start_worker().await,
-        }
-    }
-
     async fn kill(self, installation: &mut Installation) {
         match self {
             Self::Server => installation.kill_server().await,
             Self::Worker => installation.kill_worker().await,
+        }
+    }
+
+    async fn start(self, installation: &mut Installation) {
+        match self {
+            Self::Server => installation.start_server().await,
+            Self::Worker => installation.start_worker().await,
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::{
     fs::File,
     io::{BufRead as _, BufReader, Write as _},
+    os::unix::process::ExitStatusExt as _,
     path::{Path, PathBuf},
     process::{ExitStatus, Output, Stdio},
     time::Duration,
@@ -104,10 +105,12 @@ impl Process {
         assert!(said, "{} does not say {milestone}:\n{}", self.name, self.log());
     }
 
+    /// Kills it where it stands, and makes sure that this is what it died of.
     pub(super) async fn kill(&mut self) {
-        if let Some(mut running) = self.running.take() {
-            running.child.kill().await.expect("it can be killed");
-        }
+        let mut running = self.running.take().expect("it runs");
+        running.child.kill().await.expect("it can be killed");
+        let status = running.child.wait().await.expect("it is ours");
+        assert_eq!(status.signal(), Some(Signal::KILL.as_raw()), "{} was gone:\n{}", self.name, self.log());
     }
 
     /// Its id.
