@@ -1,12 +1,17 @@
-//! Secrets, code and addresses reach no log, no metric and no row, whatever goes right or wrong.
+//! Secrets, code and addresses reach no log, no metric and no row, whatever goes right or wrong; nor what the client
+//! library traces, nor what `hsync` says.
 
-use std::fs;
+use std::{
+    fs, io,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use hivesync::{Secret, auth::Platform, previews::PreviewToken};
 use hivesync_tests::{
     actor::Actor,
     backend::Backend,
     caller::{Caller, PASSWORD},
+    command_line::CommandLine,
     process::Installation,
     repository::Repository,
     world::WORKER_SECRET,
@@ -26,7 +31,15 @@ async fn no_sink_holds_a_secret() {
     repository.write(PATH, CONTENT.as_bytes());
     repository.commit("canary-commit-message");
 
+    let traced = Traced::default();
+    let writer = traced.clone();
+    let trace =
+        tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(move || writer.clone());
+    // The test's own runtime has no other thread.
+    let tracing = tracing::subscriber::set_default(trace.finish());
     let mut canaries = drive(&installation, &repository).await;
+    drop(tracing);
+    let said = talk(&installation, named(&canaries, "a preview token")).await;
     let directory = repository.path().display().to_string();
     let anywhere: Canaries = vec![
         ("the content of a file", CONTENT.to_owned()),
@@ -42,7 +55,17 @@ async fn no_sink_holds_a_secret() {
     let rows = [read(&installation, "hivesync.db"), read(&installation, "hivesync.db-wal")].concat();
     search("the database", &rows, &canaries);
 
+    // What is secret to everybody. `hsync` prints names and paths to their owner.
+    let is_for_its_owner = |name: &str| name == "an e-mail address";
+    let mut secrets: Canaries =
+        canaries.iter().filter(|(name, _)| !is_for_its_owner(name)).cloned().collect();
+    secrets.push(("the beginning of any access token", "eyJ".to_owned()));
+    search("what hsync says", &said, &secrets);
+
     canaries.extend(anywhere);
+    let traced = traced.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    assert!(String::from_utf8_lossy(&traced).contains("hivesync"), "the library has traced nothing");
+    search("what the library traces", &traced, &canaries);
     for process in ["hivesync", "hivesync-worker"] {
         let log = installation.log_of(process);
         assert!(log.contains("correlation_id"), "{process} has logged nothing");
@@ -77,6 +100,45 @@ async fn drive(installation: &Installation, repository: &Repository) -> Canaries
         ("a refresh token", eve.tokens.refresh_token.clone()),
         ("the workers' secret", WORKER_SECRET.to_owned()),
     ]
+}
+
+/// What is traced, by whoever traces.
+#[derive(Clone, Default)]
+struct Traced(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Traced {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Goes right and wrong ways with `hsync`, and has it say all that it can; returns what it said.
+async fn talk(installation: &Installation, token: &str) -> Vec<u8> {
+    let shell = CommandLine::new(installation.public());
+    let broken = &token[..100];
+    let mut said = Vec::new();
+    for (arguments, input, succeeds) in [
+        (&["login", "ada@example.com", "--password-stdin"][..], MISTYPED, false),
+        (&["login", "ada@example.com", "--password-stdin"], PASSWORD, true),
+        (&["whoami", "--json"], "", true),
+        (&["preview", "open", "broken"], broken, false),
+        (&["preview", "open", "whole"], token, true),
+        (&["logout"], "", true),
+    ] {
+        let output = shell.run(&[arguments, &["--verbose"]].concat(), input).await;
+        assert_eq!(output.status.success(), succeeds, "{arguments:?}");
+        assert!(!output.stderr.is_empty(), "{arguments:?} says nothing beside its output");
+        said.extend([output.stdout, output.stderr].concat());
+    }
+    said
+}
+
+fn named<'a>(canaries: &'a Canaries, wanted: &str) -> &'a str {
+    canaries.iter().find_map(|(name, canary)| (*name == wanted).then_some(canary)).expect("it was made")
 }
 
 fn read(installation: &Installation, name: &str) -> Vec<u8> {
