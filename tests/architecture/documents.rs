@@ -10,6 +10,8 @@ const ROOTS: [&str; 6] = ["", "server/src", "server/src/domain", "workers/src", 
 const CRATES: [&str; 4] = ["proto/src", "sdk-rust/src", "server/src", "workers/src"];
 /// Other people's crates, which documents may name.
 const FOREIGN: [&str; 1] = ["tonic"];
+/// What a build makes, which documents may name.
+const BUILT: [&str; 1] = ["native/"];
 /// The documents that name items, and files below a crate.
 const ABOUT_CODE: [&str; 3] = ["proto/README.md", "server/README.md", "server/decisions/"];
 
@@ -36,9 +38,14 @@ fn terms(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
 
-fn is_file_name(term: &str) -> bool {
+/// The path that a term is, or that a command begins with: none of a URL, and none below what a setting names.
+fn path(term: &str) -> Option<&str> {
+    let path = term.split_ascii_whitespace().next()?;
+    let (first, _) = path.split_once('/')?;
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte);
-    term.contains('/') && term.ends_with(".rs") && term.bytes().all(is_plain)
+    let is_setting = first.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
+    // Nothing is before the first slash of a URL's path, and a setting is nothing but capitals.
+    (!is_setting && path.bytes().all(is_plain)).then_some(path)
 }
 
 /// The segments of a path of items, such as `edge::Gate::pass`.
@@ -78,16 +85,36 @@ fn links_lead_somewhere() {
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
 
+fn is_about_code(document: &str) -> bool {
+    ABOUT_CODE.iter().any(|about| document.starts_with(about))
+}
+
+/// Whether a document's readers find a path: beside it, from the root of the repository, or where its code is.
+fn is_found(path: &str, document: &str) -> bool {
+    let folder = Path::new(document).parent().expect("a file is in a folder");
+    let roots = if is_about_code(document) { &ROOTS[..] } else { &ROOTS[..1] };
+    let mut folders = roots.iter().map(Path::new).chain([folder]);
+    BUILT.contains(&path) || folders.any(|folder| repository().join(folder).join(path).exists())
+}
+
 #[test]
-fn what_documents_name_is_there() {
+fn files_that_documents_name_are_there() {
+    let mut missing = Vec::new();
+    for name in tracked(".md") {
+        let text = prose(&read(&name));
+        let lost = terms(&text).filter_map(path).filter(|path| !is_found(path, &name));
+        missing.extend(lost.map(|path| format!("{name}: there is no {path}")));
+    }
+    assert!(missing.is_empty(), "{}", missing.join("\n"));
+}
+
+#[test]
+fn items_that_documents_name_are_there() {
     let declared = declared();
     let mut missing = Vec::new();
-    for name in tracked(".md").iter().filter(|name| ABOUT_CODE.iter().any(|about| name.starts_with(about))) {
+    for name in tracked(".md").iter().filter(|name| is_about_code(name)) {
         let text = prose(&read(name));
         for term in terms(&text) {
-            if is_file_name(term) && !ROOTS.iter().any(|root| repository().join(root).join(term).is_file()) {
-                missing.push(format!("{name}: there is no {term}"));
-            }
             for segment in segments(term).into_iter().flatten() {
                 if !declared.contains(segment) {
                     missing.push(format!("{name}: {term} names {segment}, which nothing is called"));
@@ -123,7 +150,12 @@ fn what_is_looked_for_is_seen() {
     let prose = prose(text);
     let found: Vec<_> = terms(&prose).collect();
     assert_eq!(found, ["x/y.rs", "a::B"]);
-    assert!(is_file_name("x/y.rs") && !is_file_name("<slice>/y.rs") && !is_file_name("y.rs"));
+    assert_eq!((path("x/y.rs"), path(".ci/run --offline")), (Some("x/y.rs"), Some(".ci/run")));
+    for other in ["<slice>/y.rs", "y.rs", "/livez", "DATA_DIR/repos", "cargo build"] {
+        assert_eq!(path(other), None, "{other}");
+    }
+    assert!(is_found("README.md", "proto/README.md") && is_found("tests/run", "proto/README.md"));
+    assert!(!is_found("tests/drive.py", "sdk-ffi/python/README.md") && !is_found("domain", "README.md"));
     assert_eq!(segments("a::B"), Some(vec!["a", "B"]));
     assert_eq!(segments("TryFrom"), None);
     assert!(declared().contains("Gate") && !declared().contains("NobodyIsCalledThis"));

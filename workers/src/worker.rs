@@ -37,7 +37,7 @@ const DOWNLOAD_READ_LIMIT: Duration = Duration::from_secs(30);
 /// What a worker is told at its start.
 #[derive(Debug)]
 pub struct WorkerConfig {
-    /// The server's worker listener, such as `https://hivesync.example:7443`.
+    /// The server's worker listener, such as `https://hivesync.example:7441`.
     pub server_url: String,
     /// What proves that the worker belongs to the server; at least 32 bytes.
     pub shared_secret: SecretSlice<u8>,

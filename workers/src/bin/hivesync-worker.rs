@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
-    /// The server's worker listener, such as https://hivesync.example:7443
+    /// The server's worker listener, such as https://hivesync.example:7441
     #[arg(long, env = "HIVESYNC_SERVER")]
     server: String,
     /// The name of this worker, stable over restarts: 1 to 64 of a-z 0-9 . _ -
