@@ -1,5 +1,5 @@
-//! `hsync` as a person and a script meet it: the real binary, against a real server, on a real pseudo-terminal or
-//! in a pipe.
+//! `hsync`, and `hivesync` itself, as a person and a script meet them: the real binary, against a real server, on a real
+//! pseudo-terminal or in a pipe.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(clippy::disallowed_methods, reason = "a test has its own time, processes and environment")]
@@ -14,6 +14,7 @@ mod link;
 mod pipe;
 mod power_cut;
 mod program;
+mod server;
 mod session;
 mod settings;
 mod shape;

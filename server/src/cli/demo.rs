@@ -5,10 +5,10 @@ mod mirror_source;
 mod report;
 mod repository;
 
-use std::process::ExitCode;
+use std::{pin::pin, process::ExitCode};
 
 use actors::Actors;
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use clap::Args;
 use futures::StreamExt as _;
 use hivesync_sdk::{
@@ -26,6 +26,9 @@ use repository::Repository;
 use tempfile::TempDir;
 
 use super::local::LocalServer;
+
+/// Why it failed, if it was told to stop before its end.
+const INTERRUPTED: &str = "interrupted";
 
 /// What `hivesync demo` takes.
 #[derive(Args)]
@@ -46,11 +49,7 @@ pub(super) struct Demo {
 impl Demo {
     /// Runs the demonstration; success only if all of it held.
     pub(super) async fn run(self) -> ExitCode {
-        let outcome = tokio::select! {
-            outcome = self.perform() => outcome,
-            _ = lifecycle::told_to_stop() => Err(anyhow::anyhow!("interrupted")),
-        };
-        match outcome {
+        match self.perform().await {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 if self.json {
@@ -63,26 +62,37 @@ impl Demo {
     }
 
     async fn perform(&self) -> Result<()> {
+        let mut told = pin!(lifecycle::told_to_stop()?);
         let directory = TempDir::with_prefix("hivesync-demo-").context("no temporary directory")?;
         let mut report = Report::new(self.json);
-        let repository = Repository::find(self.source.as_deref(), directory.path()).await?;
-        report.say(&format!("Repository: {}", repository.shown));
-
-        let server = report.step("start a server and a worker", start(&directory)).await?;
+        let (repository, server) = tokio::select! {
+            begun = self.begin(&mut report, &directory) => begun?,
+            () = &mut told => bail!(INTERRUPTED),
+        };
         let url = server.addresses().public_url.to_string();
         report.say(&format!("It listens on {url} and keeps everything in {}.", directory.path().display()));
-        let outcome = show(&mut report, &url, &repository, &directory).await;
+        let outcome = tokio::select! {
+            outcome = show(&mut report, &url, &repository, &directory) => outcome,
+            () = &mut told => Err(anyhow!(INTERRUPTED)),
+        };
         if outcome.is_ok() {
             report.finish();
             if self.keep {
                 eprintln!("The server stays up at {url}; Ctrl-C stops it.");
-                lifecycle::told_to_stop().await?;
+                told.await;
             }
         }
         let stopped = server.stop().await;
         outcome?;
         ensure!(stopped, "the server did not stop in time");
         Ok(())
+    }
+
+    async fn begin(&self, report: &mut Report, directory: &TempDir) -> Result<(Repository, LocalServer)> {
+        let repository = Repository::find(self.source.as_deref(), directory.path()).await?;
+        report.say(&format!("Repository: {}", repository.shown));
+        let server = report.step("start a server and a worker", start(directory)).await?;
+        Ok((repository, server))
     }
 }
 

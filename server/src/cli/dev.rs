@@ -1,9 +1,14 @@
 //! `hivesync dev`: a server for one's own machine.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, pin::pin, process::ExitCode};
 
 use clap::Args;
-use hivesync_server::base::{boot, config::Source, lifecycle};
+use hivesync_server::base::{
+    boot,
+    config::{Config, Source},
+    error::Result,
+    lifecycle,
+};
 
 use super::local::LocalServer;
 
@@ -24,7 +29,7 @@ pub(super) struct Dev {
 impl Dev {
     /// Serves until Ctrl-C.
     pub(super) async fn run(self, source: Source) -> ExitCode {
-        let source = match self.data_dir {
+        let source = match &self.data_dir {
             Some(directory) => source.with("DATA_DIR", directory.to_string_lossy()),
             None => source,
         };
@@ -32,10 +37,15 @@ impl Dev {
             Ok(config) => config,
             Err(faults) => return super::refuse(&faults),
         };
+        self.serve(config).await.unwrap_or_else(|error| super::fail(&error))
+    }
+
+    async fn serve(&self, config: Config) -> Result<ExitCode> {
         let data_dir = config.data_dir.clone();
-        let server = match LocalServer::start(config, self.slots).await {
-            Ok(server) => server,
-            Err(error) => return super::fail(&error),
+        let mut told = pin!(lifecycle::told_to_stop()?);
+        let server = tokio::select! {
+            server = LocalServer::start(config, self.slots) => server?,
+            () = &mut told => return Ok(ExitCode::SUCCESS),
         };
         let addresses = server.addresses();
         println!("HiveSync serves {}", addresses.public_url);
@@ -43,9 +53,7 @@ impl Dev {
         println!("  metrics  http://{}/metrics", addresses.metrics);
         println!("  data     {}", data_dir.display());
         println!("Ctrl-C stops it.");
-        if let Err(error) = lifecycle::told_to_stop().await {
-            return super::fail(&error);
-        }
-        if server.stop().await { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        told.await;
+        Ok(if server.stop().await { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }

@@ -1,6 +1,6 @@
 //! `hivesync serve`: the server, until SIGTERM or Ctrl-C.
 
-use std::process::ExitCode;
+use std::{pin::pin, process::ExitCode};
 
 use hivesync_server::{
     app::{self, App},
@@ -8,6 +8,7 @@ use hivesync_server::{
         boot,
         clock::Clock,
         config::{Config, Fault, Source},
+        error::Result,
         lifecycle,
     },
 };
@@ -31,14 +32,11 @@ pub(super) async fn run(source: &Source) -> ExitCode {
             Err(error) => return super::fail(&error),
         }
     }
-    match start(config).await {
-        Ok(app) => until_told(app).await,
-        Err(error) => super::fail(&error),
-    }
+    serve(config).await.unwrap_or_else(|error| super::fail(&error))
 }
 
 /// Starts a server and says where it listens.
-pub(super) async fn start(config: Config) -> hivesync_server::base::error::Result<App> {
+pub(super) async fn start(config: Config) -> Result<App> {
     if config.environment.is_local() {
         eprintln!("DEV MODE – NOT SECURE: plaintext on loopback, generated secrets. Never use it for real.");
     }
@@ -54,10 +52,13 @@ pub(super) async fn start(config: Config) -> hivesync_server::base::error::Resul
     Ok(app)
 }
 
-/// Waits for the signal, then drains.
-async fn until_told(app: App) -> ExitCode {
-    if let Err(error) = lifecycle::told_to_stop().await {
-        return super::fail(&error);
-    }
-    if app.stop().await { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+/// Serves until the signal, which may come before it does, then drains.
+async fn serve(config: Config) -> Result<ExitCode> {
+    let mut told = pin!(lifecycle::told_to_stop()?);
+    let app = tokio::select! {
+        app = start(config) => app?,
+        () = &mut told => return Ok(ExitCode::SUCCESS),
+    };
+    told.await;
+    Ok(if app.stop().await { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -19,16 +19,15 @@ impl Repository {
     pub(super) async fn find(source: Option<&str>, directory: &Path) -> Result<Self> {
         match source {
             Some(url) if url.contains("://") => Ok(Self { url: url.to_owned(), shown: url.to_owned() }),
-            Some(path) => {
-                let path = Path::new(path);
-                let top = top_level(path).await;
-                Self::local(&top.with_context(|| format!("{} is not in a Git repository", path.display()))?)
-            }
+            Some(path) => match top_level(Path::new(path)).await {
+                Ok(top) => Self::local(&top),
+                Err(lack) => bail!("{path} {lack}"),
+            },
             None => match top_level(Path::new(".")).await {
-                Some(top) => Self::local(&top),
-                None => {
+                Ok(top) => Self::local(&top),
+                Err(lack) => {
                     let sample = make_sample(&directory.join("sample")).await?;
-                    let shown = "a small sample, since this directory is not in a Git repository".to_owned();
+                    let shown = format!("a small sample, since this directory {lack}");
                     Ok(Self { shown, ..Self::local(&sample)? })
                 }
             },
@@ -43,17 +42,20 @@ impl Repository {
     }
 }
 
-/// The repository that `path` is in, if it has a commit.
-async fn top_level(path: &Path) -> Option<PathBuf> {
-    git(path, &["rev-parse", "--verify", "--quiet", "HEAD"]).await.ok()?;
-    let shown = git(path, &["rev-parse", "--path-format=absolute", "--git-common-dir"]).await.ok()?;
-    let git_dir = PathBuf::from(shown.trim_end());
-    // A bare repository is its own directory; otherwise the address is that of the work tree.
-    if git_dir.file_name().is_some_and(|name| name == ".git") {
-        git_dir.parent().map(Path::to_owned)
-    } else {
-        Some(git_dir)
+/// The repository that `path` is in; or else why that cannot be shown, as the end of a sentence about the path.
+async fn top_level(path: &Path) -> Result<PathBuf, &'static str> {
+    if !path.is_dir() {
+        return Err("is not a directory");
     }
+    let place = git(path, &["rev-parse", "--path-format=absolute", "--git-common-dir"]).await;
+    let git_dir = PathBuf::from(place.map_err(|_| "is not in a Git repository")?.trim_end());
+    let head = git(path, &["rev-parse", "--verify", "--quiet", "HEAD"]).await;
+    head.map_err(|_| "has no commit yet")?;
+    // A bare repository is its own directory; otherwise the address is that of the work tree.
+    Ok(match git_dir.parent() {
+        Some(top) if git_dir.file_name().is_some_and(|name| name == ".git") => top.to_owned(),
+        _ => git_dir,
+    })
 }
 
 async fn make_sample(path: &Path) -> Result<PathBuf> {
