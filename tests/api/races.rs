@@ -1,7 +1,15 @@
 //! Calls that run at the same time: what one rests on, another takes away.
 
+use futures::StreamExt as _;
 use hivesync::{ErrorReason, page::PageRequest, teams::TeamRole};
-use hivesync_tests::{actor::Actor, interleaving::interleave, on_each_backend, world::World};
+use hivesync_proto::v1 as pb;
+use hivesync_tests::{
+    actor::Actor,
+    interleaving::{Hold, interleave},
+    manifest::{file, manifest},
+    on_backend, on_each_backend, rows,
+    world::World,
+};
 use uuid::Uuid;
 
 on_each_backend!(
@@ -9,7 +17,13 @@ on_each_backend!(
     a_demoted_admin_does_not_promote_themselves,
     a_removed_member_writes_nothing_any_more,
     two_admins_who_remove_each_other_do_not_both_go,
+    a_deleted_project_keeps_no_preview,
+    a_team_has_two_hundred_projects,
+    a_user_is_in_two_hundred_teams,
+    a_team_has_five_hundred_members_and_invitations,
 );
+
+on_backend!(deadlock, Production; whoever_loses_a_deadlock_may_retry);
 
 async fn role_of(witness: &Actor, team: Uuid, user: &Actor) -> Option<TeamRole> {
     let members = witness.client.teams().members(team, PageRequest::first()).await.unwrap().items;
@@ -84,4 +98,117 @@ async fn two_admins_who_remove_each_other_do_not_both_go(world: World) {
     assert_eq!(refused.unwrap_err().reason(), Some(ErrorReason::NotFound));
     assert_eq!(role_of(&ada, team, &rex).await, Some(TeamRole::Admin));
     assert_eq!(role_of(&ada, team, &zoe).await, None);
+}
+
+async fn a_deleted_project_keeps_no_preview(world: World) {
+    let ada = world.caller("ada").await;
+    let me: pb::User = ada.get("hivesync.v1.UserService/GetMe", pb::GetMeRequest {}).await;
+    let project = pb::CreateProjectRequest {
+        team_id: ada.team_id.clone(),
+        name: "site".to_owned(),
+        repository_url: String::new(),
+        idempotency_key: Uuid::new_v4().to_string(),
+    };
+    let project: pb::Project = ada.get("hivesync.v1.ProjectService/CreateProject", project).await;
+    let request = pb::CreatePreviewRequest {
+        project_id: project.id.clone(),
+        manifest: Some(manifest(vec![file("index.html", b"x")])),
+        device_id: String::new(),
+        lifetime_secs: 0,
+        idempotency_key: Uuid::new_v4().to_string(),
+    };
+    // The preview is stopped when it has seen the project, until that is gone with all that was published from it.
+    let claim = format!(
+        "INSERT INTO idempotency_keys (actor, key, fingerprint, subject, created_at)
+         VALUES ('{}', '{}', '', '{}', 0)",
+        me.id,
+        request.idempotency_key,
+        Uuid::new_v4()
+    );
+    let hold = Hold::take(&world, &claim).await;
+    let deletion = async {
+        hold.has_stopped(1).await;
+        let request = pb::DeleteProjectRequest { project_id: project.id.clone() };
+        let _: pb::DeleteProjectResponse = ada.get("hivesync.v1.ProjectService/DeleteProject", request).await;
+        rows::settle(&world).await;
+        hold.release().await;
+    };
+    let create = ada.call("hivesync.v1.PreviewService/CreatePreview", request);
+    let (created, ()) = futures::join!(create, deletion);
+    let created: Result<pb::CreatePreviewResponse, _> = created;
+    rows::settle(&world).await;
+    if let Some(preview) = created.ok().and_then(|created| created.preview) {
+        let request = pb::GetPreviewRequest { preview_id: preview.id };
+        let preview: pb::Preview = ada.get("hivesync.v1.PreviewService/GetPreview", request).await;
+        assert_eq!(preview.state(), pb::PreviewState::Revoked);
+    }
+}
+
+/// Does something `count` times, several at a time.
+async fn repeat<F: Future<Output = hivesync::Result<()>>>(count: usize, call: impl Fn(usize) -> F) {
+    let calls = futures::stream::iter(0..count).map(|number| call(number));
+    calls.buffer_unordered(8).for_each(|outcome| async { outcome.unwrap() }).await;
+}
+
+/// Of two calls that take the last place, one is refused.
+fn assert_one_is_refused(outcomes: (hivesync::Result<()>, hivesync::Result<()>)) {
+    outcomes.0.unwrap();
+    assert_eq!(outcomes.1.unwrap_err().reason(), Some(ErrorReason::QuotaExceeded));
+}
+
+async fn a_team_has_two_hundred_projects(world: World) {
+    let ada = world.user("ada").await;
+    let create = async |number: usize| {
+        let name = format!("site-{number}");
+        ada.client.projects().create(ada.me.personal_team_id, &name, None).await.map(drop)
+    };
+    repeat(199, create).await;
+    assert_one_is_refused(interleave(&world, create(199), create(200)).await);
+}
+
+async fn a_user_is_in_two_hundred_teams(world: World) {
+    let (ada, bob) = (world.user("ada").await, world.user("bob").await);
+    let team = bob.client.teams().create("Engines").await.unwrap().id;
+    let invitation = bob.client.teams().invite(team, &ada.email, TeamRole::Guest).await.unwrap().id;
+    let teams = ada.client.teams();
+    let create = async |number: usize| teams.create(&format!("Team {number}")).await.map(drop);
+    // With her own she is in 199.
+    repeat(198, create).await;
+    let accept = async { teams.accept(invitation).await.map(drop) };
+    assert_one_is_refused(interleave(&world, create(198), accept).await);
+    let accept = async { teams.accept(invitation).await.map(drop) };
+    assert_one_is_refused((Ok(()), accept.await));
+    assert_one_is_refused((Ok(()), create(199).await));
+}
+
+async fn a_team_has_five_hundred_members_and_invitations(world: World) {
+    let ada = world.user("ada").await;
+    let teams = ada.client.teams();
+    let team = teams.create("Engines").await.unwrap().id;
+    let invite = async |number: usize| {
+        teams.invite(team, &format!("guest-{number}@example.com"), TeamRole::Guest).await.map(drop)
+    };
+    repeat(498, invite).await;
+    assert_one_is_refused(interleave(&world, invite(498), invite(499)).await);
+}
+
+/// Two transactions that wait for each other: the one that the database ends can be made again.
+async fn whoever_loses_a_deadlock_may_retry(world: World) {
+    let (ada, rex) = (world.caller("ada").await, world.caller("rex").await);
+    let team =
+        pb::CreateTeamRequest { name: "Engines".to_owned(), idempotency_key: Uuid::new_v4().to_string() };
+    let team: pb::Team = ada.get("hivesync.v1.TeamService/CreateTeam", team).await;
+    ada.enlist(&team.id, &rex, pb::TeamRole::Admin).await;
+    let me: pb::User = rex.get("hivesync.v1.UserService/GetMe", pb::GetMeRequest {}).await;
+    let hold =
+        Hold::take(&world, "SET LOCAL deadlock_timeout = '1min'; SELECT 1 FROM audit_head FOR UPDATE").await;
+    let remove = pb::RemoveMemberRequest { team_id: team.id, user_id: me.id };
+    let remove = ada.call::<_, pb::RemoveMemberResponse>("hivesync.v1.TeamService/RemoveMember", remove);
+    let counterpart = async {
+        hold.has_stopped(1).await;
+        hold.lock("SELECT 1 FROM members FOR UPDATE").await;
+        hold.release().await;
+    };
+    let (removed, ()) = futures::join!(remove, counterpart);
+    assert_eq!(removed.unwrap_err().code(), tonic::Code::Aborted);
 }

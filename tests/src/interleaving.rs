@@ -32,6 +32,16 @@ impl Hold {
         Self(Some(open))
     }
 
+    /// Locks more.
+    ///
+    /// # Panics
+    /// If the database does not answer.
+    pub async fn lock(&self, statement: &str) {
+        if let Some(open) = &self.0 {
+            open.execute_unprepared(statement).await.expect("the database answers");
+        }
+    }
+
     /// Waits until `count` statements wait for a lock.
     ///
     /// # Panics

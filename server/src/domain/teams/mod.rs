@@ -18,5 +18,6 @@ mod tests;
 
 pub use event::{MemberInvited, MemberJoined};
 pub use ops::members::{admin_ids, ids as member_ids};
+pub use ops::teams::lock;
 pub use port::Teams;
 pub use rpc::Rpc;

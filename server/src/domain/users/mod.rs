@@ -9,5 +9,5 @@ mod rpc;
 mod store;
 
 pub use model::{Email, EmailIndex, Name, User};
-pub use ops::{create, display_names, find, find_by_email, find_held, set_disabled, set_role};
+pub use ops::{create, display_names, find, find_by_email, find_held, lock, set_disabled, set_role};
 pub use rpc::Rpc;

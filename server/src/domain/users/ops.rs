@@ -42,6 +42,15 @@ pub async fn find_held(tx: &Tx, id: UserId) -> Result<Option<User>> {
     store::find_held(tx, id).await
 }
 
+/// Waits until no other transaction that adds to the account `id` is open: what is counted of it after this is what it
+/// has until the transaction ends.
+///
+/// # Errors
+/// If the database does not answer.
+pub async fn lock(tx: &Tx, id: UserId) -> Result<()> {
+    store::lock(tx, id).await
+}
+
 /// Shuts the account `id` from `disabled_at` on, or opens it. Its sessions are somebody else's to end.
 ///
 /// # Errors

@@ -70,6 +70,14 @@ pub(super) async fn find_held(tx: &Tx, id: UserId) -> Result<Option<User>> {
     query.one(&tx.sql()).await?.map(User::try_from).transpose()
 }
 
+/// Waits until no other transaction that adds to the account `id` is open.
+pub(super) async fn lock(tx: &Tx, id: UserId) -> Result<()> {
+    if tx.is_shared() {
+        tx.hold(row::Entity::find_by_id(id), LockType::NoKeyUpdate).one(&tx.sql()).await?;
+    }
+    Ok(())
+}
+
 /// The account with an address.
 pub(super) async fn find_by_email(tx: &Tx, index: EmailIndex) -> Result<Option<User>> {
     row::Entity::find()

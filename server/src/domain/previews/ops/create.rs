@@ -44,6 +44,8 @@ pub async fn create(ctx: &Ctx, command: CreatePreview) -> Result<Created> {
         return answer(ctx, &tx, preview, &command).await;
     }
     store::lock_project(&tx, command.project).await?;
+    // Whoever deleted it meanwhile has ended the previews that were there.
+    projects::require(ctx, &tx, command.project, Permission::PublishPreview).await?;
     if store::count_live(&tx, command.project, now).await? >= LIVE_MAX {
         return Err(Error::new(Reason::QuotaExceeded));
     }

@@ -14,6 +14,7 @@ use crate::{
             model::{CreateProject, PROJECTS_MAX, Project},
             store,
         },
+        teams,
     },
 };
 
@@ -30,6 +31,7 @@ pub async fn create(ctx: &Ctx, command: CreateProject) -> Result<Project> {
     if let Some(earlier) = earlier {
         return store::find(&tx, earlier.into()).await?.ok_or_else(Error::not_found);
     }
+    teams::lock(&tx, command.team).await?;
     if store::count(&tx, command.team).await? >= PROJECTS_MAX {
         return Err(Error::new(Reason::QuotaExceeded));
     }

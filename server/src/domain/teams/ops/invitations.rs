@@ -84,6 +84,7 @@ pub(in crate::domain::teams) async fn list(ctx: &Ctx, request: PageRequest) -> R
 pub(in crate::domain::teams) async fn accept(ctx: &Ctx, id: InvitationId) -> Result<Named> {
     let user = ctx.user()?.id;
     let tx = ctx.begin().await?;
+    users::lock(&tx, user).await?;
     let email = own_email(ctx, &tx).await?;
     let now = ctx.clock.now();
     let Some(invitation) = store::invitations::accept(&tx, id, email, now).await? else {
@@ -139,6 +140,7 @@ async fn check_room(ctx: &Ctx, tx: &Tx, team: &Team) -> Result<()> {
     if team.personal {
         return Err(Error::new(Reason::PermissionDenied));
     }
+    store::teams::lock(tx, team.id).await?;
     let members = store::members::count(tx, team.id).await?;
     let invitations = store::invitations::count_open(tx, team.id, ctx.clock.now()).await?;
     if members + invitations >= MEMBERS_MAX {

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use crate::{
     base::{
         ctx::Ctx,
+        db::Tx,
         error::{Error, Reason, Result},
         idempotency,
         ids::TeamId,
@@ -19,11 +20,21 @@ use crate::{
             model::{CreateTeam, Member, TEAMS_MAX, Team},
             store,
         },
+        users,
     },
 };
 
 /// The list's name in page tokens.
 const SCOPE: &str = "teams.mine";
+
+/// Waits until no other transaction that adds to `team` is open: what is counted of it after this is what it has until
+/// the transaction ends.
+///
+/// # Errors
+/// If the database does not answer.
+pub async fn lock(tx: &Tx, team: TeamId) -> Result<()> {
+    store::teams::lock(tx, team).await
+}
 
 /// Makes a team that the caller owns.
 pub(in crate::domain::teams) async fn create(ctx: &Ctx, command: CreateTeam) -> Result<(Team, TeamRole)> {
@@ -41,6 +52,7 @@ pub(in crate::domain::teams) async fn create(ctx: &Ctx, command: CreateTeam) -> 
         drop(tx);
         return get(ctx, TeamId(earlier)).await;
     }
+    users::lock(&tx, owner).await?;
     if store::members::count_of_user(&tx, owner).await? >= TEAMS_MAX {
         return Err(Error::new(Reason::QuotaExceeded));
     }

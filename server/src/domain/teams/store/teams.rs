@@ -1,6 +1,6 @@
 //! Teams.
 
-use sea_orm::{ActiveValue::Set, entity::prelude::*};
+use sea_orm::{ActiveValue::Set, entity::prelude::*, sea_query::LockType};
 
 use crate::{
     base::{clock::Timestamp, db::Tx, error::Result, ids::TeamId},
@@ -42,6 +42,14 @@ pub(in crate::domain::teams) async fn insert(tx: &Tx, team: &Team) -> Result<()>
 /// The team `id`.
 pub(in crate::domain::teams) async fn find(tx: &Tx, id: TeamId) -> Result<Option<Team>> {
     Ok(row::Entity::find_by_id(id).one(&tx.sql()).await?.map(Team::from))
+}
+
+/// Waits until no other transaction that adds to the team `id` is open.
+pub(in crate::domain::teams) async fn lock(tx: &Tx, id: TeamId) -> Result<()> {
+    if tx.is_shared() {
+        tx.hold(row::Entity::find_by_id(id), LockType::NoKeyUpdate).one(&tx.sql()).await?;
+    }
+    Ok(())
 }
 
 /// The teams of a page.
