@@ -7,6 +7,7 @@ use hivesync_proto::{
     v1::{self as pb, ErrorReason as Reason},
 };
 use hivesync_tests::{
+    backend::Backend,
     caller::{Caller, PASSWORD, address_of, login},
     device::Device,
     on_each_backend,
@@ -169,6 +170,19 @@ async fn a_refresh_may_be_repeated(world: World) {
     assert_ne!(first.refresh_token, ada.tokens.refresh_token);
     let next = refresh(&ada, &first.refresh_token, Uuid::new_v4()).await.unwrap();
     assert_ne!(next.refresh_token, first.refresh_token);
+}
+
+/// A command line continues its session each time it is run, and colleagues come from one address.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_team_behind_one_address_may_go_on_with_its_sessions() {
+    let world = World::with(Backend::Embedded, &[("RATE_LIMITS", "on")]).await;
+    for name in ["ada", "bob"] {
+        let caller = world.caller(name).await;
+        let mut token = caller.tokens.refresh_token.clone();
+        for _ in 0..80 {
+            token = refresh(&caller, &token, Uuid::new_v4()).await.expect("it is no guess").refresh_token;
+        }
+    }
 }
 
 async fn an_old_refresh_token_ends_the_session(world: World) {

@@ -29,6 +29,9 @@ pub enum Audience {
 pub enum Rate {
     /// Guessing a secret: counted by address, and by the service itself by account.
     Credentials,
+    /// Continuing a session: a secret that cannot be guessed, counted by address, and by the service itself by
+    /// session. A team behind one address does it as often as its members begin to work.
+    Refresh,
     /// Reading.
     Read,
     /// Changing something.
@@ -110,20 +113,20 @@ impl Row {
     #[must_use]
     pub const fn deadline(&self) -> Duration {
         match self.rate {
-            Credentials => Duration::from_secs(20),
+            Credentials | Refresh => Duration::from_secs(20),
             _ => Duration::from_secs(60),
         }
     }
 }
 
 use Audience::{Everywhere, Local, Operator, Person, Public, User, Worker};
-use Rate::{Credentials, PreviewCreate, PreviewOpen, Read, RepositorySync, Unmetered, Write};
+use Rate::{Credentials, PreviewCreate, PreviewOpen, Read, Refresh, RepositorySync, Unmetered, Write};
 
 /// Every RPC, by service.
 pub const TABLE: &[Row] = &[
     Row::new("hivesync.v1.AuthService/Register", Public, Credentials).audited(),
     Row::new("hivesync.v1.AuthService/Login", Public, Credentials).proven().once().audited(),
-    Row::new("hivesync.v1.AuthService/Refresh", Public, Credentials).proven().audited(),
+    Row::new("hivesync.v1.AuthService/Refresh", Public, Refresh).proven().audited(),
     Row::new("hivesync.v1.AuthService/Logout", User, Write).audited(),
     Row::new("hivesync.v1.AuthService/ListSessions", Person, Read),
     Row::new("hivesync.v1.AuthService/RevokeSession", Person, Write).audited(),

@@ -14,6 +14,7 @@ use crate::{
 const MINUTE: Duration = Duration::from_secs(60);
 
 const CREDENTIALS_BY_ADDRESS: Rule = Rule::new("credentials.address", 30, MINUTE);
+const REFRESH_BY_ADDRESS: Rule = Rule::new("refresh.address", 1_200, MINUTE);
 const READ_BY_USER: Rule = Rule::new("read.user", 6_000, MINUTE);
 const WRITE_BY_USER: Rule = Rule::new("write.user", 600, MINUTE);
 const PREVIEW_CREATE_BY_USER: Rule = Rule::new("preview_create.user", 30, MINUTE);
@@ -26,9 +27,10 @@ const ANY_BY_ADDRESS: Rule = Rule::new("any.address", 12_000, MINUTE);
 /// # Errors
 /// `RATE_LIMITED`.
 pub async fn admit(ctx: &Ctx, rate: Rate) -> Result<()> {
-    let by_user = match rate {
+    let rule = match rate {
         Rate::Unmetered => return Ok(()),
         Rate::Credentials => CREDENTIALS_BY_ADDRESS,
+        Rate::Refresh => REFRESH_BY_ADDRESS,
         Rate::Read => READ_BY_USER,
         Rate::Write => WRITE_BY_USER,
         Rate::PreviewCreate => PREVIEW_CREATE_BY_USER,
@@ -38,8 +40,8 @@ pub async fn admit(ctx: &Ctx, rate: Rate) -> Result<()> {
     let address = ctx.call.address.map(prefix);
     let mut claims = Vec::with_capacity(2);
     match (rate, ctx.actor.user(), &address) {
-        (Rate::Credentials, _, Some(address)) => claims.push(Claim::new(by_user, address)),
-        (_, Ok(user), _) => claims.push(Claim::new(by_user, user.id)),
+        (Rate::Credentials | Rate::Refresh, _, Some(address)) => claims.push(Claim::new(rule, address)),
+        (_, Ok(user), _) => claims.push(Claim::new(rule, user.id)),
         _ => {}
     }
     claims.extend(address.map(|address| Claim::new(ANY_BY_ADDRESS, address)));
