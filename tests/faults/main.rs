@@ -11,4 +11,5 @@ mod drain;
 mod kill;
 mod leftovers;
 mod outage;
+mod refusals;
 mod session;

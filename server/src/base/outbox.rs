@@ -144,7 +144,7 @@ async fn deliver_next(ctx: &Ctx, handlers: &Handlers) -> Result<bool> {
     for event in &due {
         if let Err(error) = deliver(ctx, &tx, handlers, event).await {
             drop(tx);
-            status::log_call(&error, &event.correlation_id);
+            status::log_call(&error, &event.correlation_id, "outbox");
             // Whatever shared the batch is delivered in the next round; only the culprit waits.
             postpone(ctx, event.id, event.attempts).await?;
             return Ok(true);

@@ -70,7 +70,7 @@ pub fn context<M>(request: &Request<M>) -> Result<Ctx, Status> {
 /// Logs `error` once, and makes its status.
 #[must_use]
 pub fn refuse(ctx: &Ctx, error: &Error) -> Status {
-    status::log_call(error, &ctx.call.correlation);
+    status::log_call(error, &ctx.call.correlation, ctx.call.route);
     status::from_error(error, &ctx.call.correlation)
 }
 

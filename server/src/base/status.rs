@@ -1,6 +1,8 @@
 //! From a domain error to what the client sees: the only place that makes a `tonic::Status`.
 #![allow(clippy::disallowed_methods, reason = "this is the place that makes a status")]
 
+use std::fmt;
+
 use hivesync_proto::v1::ErrorReason as Reason;
 use tonic::{Code, Status, metadata::MetadataValue};
 use tonic_types::{ErrorDetails, StatusExt as _};
@@ -12,6 +14,9 @@ pub const ERROR_DOMAIN: &str = "hivesync.dev";
 
 /// The metadata entry that carries the correlation ID of every answer.
 pub const CORRELATION_ID: &str = "correlation-id";
+
+/// Fields that are to blame, in one line of the log.
+const FIELDS_LOGGED_MAX: usize = 4;
 
 /// What a client is told about a reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,25 +129,43 @@ pub fn from_error(error: &Error, correlation: &str) -> Status {
     status
 }
 
-/// Writes the cause of `error` to the log, once, where it is handled: of work that no call waits for.
+/// Writes `error` to the log, once, where it is handled: of work that no call waits for.
 pub fn log(error: &Error) {
-    write(error, None);
+    write(error, None, None);
 }
 
-/// Writes the cause of `error` to the log, once, where it is handled, under the correlation ID of the call.
-pub fn log_call(error: &Error, correlation: &str) {
-    write(error, Some(correlation));
+/// Writes `error` to the log, once, where it is handled, under the correlation ID of the call to `route`.
+pub fn log_call(error: &Error, correlation: &str, route: &str) {
+    write(error, Some(correlation), Some(route));
 }
 
-fn write(error: &Error, correlation_id: Option<&str>) {
+fn write(error: &Error, correlation_id: Option<&str>, route: Option<&str>) {
     let reason = name(error.reason());
     let cause = error.cause().map(tracing::field::display);
-    match (error.reason(), error.cause()) {
-        (Reason::Internal | Reason::Unspecified, _) => {
-            tracing::error!(event = "call.failed", correlation_id, reason, cause);
+    let fields =
+        (!error.violations().is_empty()).then(|| tracing::field::display(Fields(error.violations())));
+    match error.reason() {
+        Reason::Internal | Reason::Unspecified => {
+            tracing::error!(event = "call.failed", correlation_id, route, reason, cause);
         }
-        (_, Some(_)) => tracing::info!(event = "call.refused", correlation_id, reason, cause),
-        (_, None) => tracing::debug!(event = "call.refused", correlation_id, reason),
+        // A flood of calls must not become a flood of lines: they have their counters.
+        Reason::RateLimited | Reason::Overloaded => {
+            tracing::debug!(event = "call.refused", correlation_id, route, reason, cause);
+        }
+        _ => tracing::info!(event = "call.refused", correlation_id, route, reason, fields, cause),
+    }
+}
+
+/// The first fields that are to blame, as a line of the log has them.
+struct Fields<'a>(&'a [Violation]);
+
+impl fmt::Display for Fields<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, Violation { field, description }) in self.0.iter().take(FIELDS_LOGGED_MAX).enumerate() {
+            let separator = if place == 0 { "" } else { "; " };
+            write!(f, "{separator}{field}: {description}")?;
+        }
+        Ok(())
     }
 }
 
@@ -182,7 +205,7 @@ mod tests {
         let written = lines.clone();
         let subscriber = tracing_subscriber::fmt().json().with_writer(move || lines.clone()).finish();
         let error = Error::internal("the disk is full");
-        tracing::subscriber::with_default(subscriber, || log_call(&error, "the-id-of-the-call"));
+        tracing::subscriber::with_default(subscriber, || log_call(&error, "the-id-of-the-call", "a.B/C"));
         let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
         assert!(text.contains(r#""correlation_id":"the-id-of-the-call""#), "{text}");
         assert!(text.contains("the disk is full"), "{text}");

@@ -17,10 +17,10 @@ use crate::base::{
 const UNREAD_TIME_MAX: Duration = Duration::from_millis(250);
 const UNREAD_BYTES_MAX: usize = 64 * 1024;
 
-/// Makes the answer to a refused call.
+/// Makes the answer to a refused call to `route`.
 #[must_use]
-pub fn refusal(error: &Error, correlation: &CorrelationId) -> Response<Body> {
-    status::log_call(error, correlation);
+pub fn refusal(error: &Error, correlation: &CorrelationId, route: &str) -> Response<Body> {
+    status::log_call(error, correlation, route);
     status::from_error(error, correlation).into_http()
 }
 
@@ -28,7 +28,12 @@ pub fn refusal(error: &Error, correlation: &CorrelationId) -> Response<Body> {
 ///
 /// A server may answer before the request has ended and reset the stream then (RFC 9113, 8.1), but not every
 /// client keeps such an answer: curl 7.88 loses it with the reset.
-pub async fn refuse_unread(error: &Error, correlation: &CorrelationId, mut request: Body) -> Response<Body> {
+pub async fn refuse_unread(
+    error: &Error,
+    correlation: &CorrelationId,
+    route: &str,
+    mut request: Body,
+) -> Response<Body> {
     let mut left = UNREAD_BYTES_MAX;
     let end = async {
         while let Some(Ok(frame)) = request.frame().await {
@@ -39,17 +44,17 @@ pub async fn refuse_unread(error: &Error, correlation: &CorrelationId, mut reque
     };
     // Out of time or not: it is refused.
     let _ = tokio::time::timeout(UNREAD_TIME_MAX, end).await;
-    refusal(error, correlation)
+    refusal(error, correlation, route)
 }
 
 /// Finishes an answer of a service. Answers that our own code made carry the correlation ID already; a
 /// status without one comes from the framework.
 #[must_use]
-pub fn finish(response: Response<Body>, correlation: &CorrelationId) -> Response<Body> {
+pub fn finish(response: Response<Body>, correlation: &CorrelationId, route: &str) -> Response<Body> {
     let foreign = Status::from_header_map(response.headers())
         .filter(|status| status.code() != Code::Ok && !response.headers().contains_key(CORRELATION_ID));
     if let Some(status) = foreign {
-        return refusal(&translate(&status), correlation);
+        return refusal(&translate(&status), correlation, route);
     }
     let mut response = response;
     response.headers_mut().insert(CORRELATION_ID, correlation.header().clone());

@@ -16,6 +16,6 @@ pub(super) async fn record_refusal(ctx: &Ctx, code: Code) {
     }
     let entry = Entry::new("access.refused").outcome(Outcome::Refused);
     if let Err(error) = audit::record(ctx, entry).await {
-        status::log_call(&error, &ctx.call.correlation);
+        status::log_call(&error, &ctx.call.correlation, ctx.call.route);
     }
 }

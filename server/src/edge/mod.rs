@@ -50,6 +50,9 @@ use crate::base::{
     status::CORRELATION_ID,
 };
 
+/// What the log says of a call whose route is not known.
+const UNKNOWN_ROUTE: &str = "unknown";
+
 /// Where a connection comes from; `listen` puts it beside every request.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub SocketAddr);
@@ -141,7 +144,10 @@ impl Edge {
         let correlation = &ctx.call.correlation;
         let _place = match self.shed.enter(ctx.call.address) {
             Ok(place) => place,
-            Err(error) => return answer::refuse_unread(&error, correlation, request.into_body()).await,
+            Err(error) => {
+                return answer::refuse_unread(&error, correlation, route.row.route, request.into_body())
+                    .await;
+            }
         };
         let service = AssertUnwindSafe(services.call(request)).catch_unwind();
         // Of a stream, the deadline is for its beginning: a client that keeps its message to itself must not
@@ -152,8 +158,10 @@ impl Edge {
             Ok(Ok(Ok(response))) if route.row.streaming => while_allowed(ctx, response),
             Ok(Ok(Ok(response))) => response,
             Ok(Ok(Err(never))) => match never {},
-            Ok(Err(_)) => answer::refusal(&Error::internal("a service panicked"), correlation),
-            Err(_) => answer::refusal(&Error::new(Reason::DeadlineExceeded), correlation),
+            Ok(Err(_)) => {
+                answer::refusal(&Error::internal("a service panicked"), correlation, route.row.route)
+            }
+            Err(_) => answer::refusal(&Error::new(Reason::DeadlineExceeded), correlation, route.row.route),
         }
     }
 }
@@ -215,14 +223,20 @@ where
         // Every answer carries the ID under which the log knows the call.
         let correlation = match edge.correlation(peer, parts.headers.get(CORRELATION_ID)) {
             Ok(correlation) => correlation,
-            Err(error) => return answer::refusal(&error, &CorrelationId::unknown()),
+            Err(error) => return answer::refusal(&error, &CorrelationId::unknown(), UNKNOWN_ROUTE),
         };
         // Everything that counts or refuses by address counts the client, not the proxy in front of it.
         let address = peer.map(|peer| edge.client_address.find(peer, &parts.headers));
 
         let path = parts.uri.path().trim_start_matches('/');
         let Some(route) = routes.get(path) else {
-            return answer::refuse_unread(&Error::new(Reason::UnknownMethod), &correlation, body).await;
+            return answer::refuse_unread(
+                &Error::new(Reason::UnknownMethod),
+                &correlation,
+                UNKNOWN_ROUTE,
+                body,
+            )
+            .await;
         };
         let response = match edge.admit(route.row, &correlation, address, &parts).await {
             Ok(ctx) => {
@@ -235,9 +249,9 @@ where
                 }
                 response
             }
-            Err(error) => answer::refuse_unread(&error, &correlation, body).await,
+            Err(error) => answer::refuse_unread(&error, &correlation, route.row.route, body).await,
         };
-        let response = answer::finish(response, &correlation);
+        let response = answer::finish(response, &correlation, route.row.route);
 
         // One line and one count for each call, after everything that could still refuse it.
         let (code, took) = (answer::code(&response), watch.elapsed());

@@ -15,7 +15,7 @@ use tonic::{Status, body::Body};
 use crate::{
     base::{
         clock,
-        ctx::{CorrelationId, Ctx},
+        ctx::{Call, Ctx},
         error::{Error, Reason},
         status,
     },
@@ -30,9 +30,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Has the answer's stream end with `SESSION_ENDED` when the session of the call is over, and with `UNAVAILABLE` if
 /// it goes on for a while after the server began to stop.
 pub(super) fn while_allowed(ctx: &Ctx, response: Response<Body>) -> Response<Body> {
-    let correlation = ctx.call.correlation.clone();
+    let call = ctx.call.clone();
     let over: Over = Box::pin(over(ctx.clone()));
-    response.map(|body| Body::new(WhileAllowed { body, over: Some(over), correlation }))
+    response.map(|body| Body::new(WhileAllowed { body, over: Some(over), call }))
 }
 
 async fn over(ctx: Ctx) -> Error {
@@ -61,7 +61,7 @@ type Over = Pin<Box<dyn Future<Output = Error> + Send>>;
 struct WhileAllowed {
     body: Body,
     over: Option<Over>,
-    correlation: CorrelationId,
+    call: Call,
 }
 
 impl http_body::Body for WhileAllowed {
@@ -75,9 +75,9 @@ impl http_body::Body for WhileAllowed {
         let Some(over) = &mut self.over else { return Poll::Ready(None) };
         if let Poll::Ready(error) = over.as_mut().poll(context) {
             self.over = None;
-            status::log_call(&error, &self.correlation);
+            status::log_call(&error, &self.call.correlation, self.call.route);
             let mut trailers = HeaderMap::new();
-            let ended = status::from_error(&error, &self.correlation).add_header(&mut trailers);
+            let ended = status::from_error(&error, &self.call.correlation).add_header(&mut trailers);
             return Poll::Ready(Some(ended.map(|()| Frame::trailers(trailers))));
         }
         Pin::new(&mut self.body).poll_frame(context)

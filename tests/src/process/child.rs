@@ -65,9 +65,13 @@ impl Process {
     }
 
     pub(super) fn set(&mut self, name: &str, value: impl ToString) -> &mut Self {
-        self.environment.retain(|(known, _)| known != name);
+        self.unset(name);
         self.environment.push((name.to_owned(), value.to_string()));
         self
+    }
+
+    pub(super) fn unset(&mut self, name: &str) {
+        self.environment.retain(|(known, _)| known != name);
     }
 
     /// Runs the binary with other arguments and the same environment, to its end.

@@ -72,6 +72,14 @@ impl Installation {
         installation
     }
 
+    /// As [`Installation::start`], with a server that logs what it logs if nobody says more.
+    pub async fn start_with_default_log(backend: Backend) -> Self {
+        let mut installation = Self::prepare(backend).await;
+        installation.server.unset("HIVESYNC_LOG");
+        installation.run().await;
+        installation
+    }
+
     /// As [`Installation::start`], with TLS to the server, whose certificate is good for 127.0.0.1 alone.
     pub async fn start_over_tls(backend: Backend) -> Self {
         let mut installation = Self::prepare(backend).await;
