@@ -74,13 +74,13 @@ pub enum RepositoryUrlError {
     #[error("the address holds a control character, white space or a backslash")]
     Character,
     /// It is in scp's form.
-    #[error("write ssh://git@host/path instead of git@host:path")]
+    #[error("write https://host/path instead of git@host:path")]
     ScpSyntax,
     /// It is not an address with a scheme, an authority and a path.
     #[error("the address is not of the form https://host/path")]
     Malformed,
     /// Its scheme is not accepted here.
-    #[error("only https and ssh addresses are accepted")]
+    #[error("only https addresses are accepted")]
     Scheme,
     /// It carries credentials, or a user name that ssh would not take.
     #[error("the address must not hold credentials")]

@@ -156,7 +156,8 @@ fn prepare_data_dir(config: &Config) -> Result<()> {
     let failed = |error: std::io::Error| Error::new(Reason::Unavailable).because(error);
     config::private_directory(&config.data_dir).map_err(failed)?;
     config::private_directory(&config.repos_dir()).map_err(failed)?;
-    std::fs::write(config.data_dir.join("environment"), config.environment.as_str()).map_err(failed)
+    std::fs::write(config.data_dir.join(config::ENVIRONMENT_MARKER), config.environment.as_str())
+        .map_err(failed)
 }
 
 fn addresses(config: &Config, listeners: &Listeners) -> Result<Addresses> {

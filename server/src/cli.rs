@@ -21,7 +21,13 @@ use hivesync_server::base::{
 #[command(
     name = "hivesync",
     version,
-    after_help = "Start here:\n  hivesync demo            the whole path once, on a throw-away server\n  hivesync dev             a server with a worker for your own machine\n  hivesync check           what a production configuration still lacks"
+    after_help = "Start here:
+  hivesync demo            the whole path once, on a throw-away server
+  hivesync dev             a server with a worker for your own machine
+  HIVESYNC_ENV=production hivesync check
+                           what a production configuration still lacks
+
+Exit status: 0 if all went well, 1 if something failed, 2 if the command line or the configuration is wrong."
 )]
 struct Cli {
     /// A TOML file of settings; the environment wins over it.
@@ -89,7 +95,7 @@ pub(crate) fn run() -> ExitCode {
             Command::Demo(demo) => demo.run().await,
             Command::Operator(operator) => operator.run(&source).await,
             Command::Migrate => migrate::run(&source).await,
-            Command::Check => check::run(&source).await,
+            Command::Check => check::run(source).await,
             Command::Completions { .. } => ExitCode::SUCCESS,
         }
     })

@@ -122,6 +122,7 @@ async fn bad_addresses_are_refused(world: World) {
         "http://git.example.com/site",
         "git://git.example.com/site",
         "git@git.example.com:site.git",
+        "ssh://git@git.example.com/site",
         "ssh://-oProxyCommand=touch/site",
         "https://git.example.com/site?a=b",
         "https://git.example.com/site#fragment",

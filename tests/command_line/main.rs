@@ -5,6 +5,7 @@
 #![allow(clippy::disallowed_methods, reason = "a test has its own time, processes and environment")]
 #![allow(clippy::large_futures, reason = "a test is one future, and has a thread for itself")]
 
+mod check;
 mod completions;
 mod documents;
 mod failures;

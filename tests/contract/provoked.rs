@@ -212,8 +212,7 @@ async fn projects(met: &mut Met, world: &World, ada: &Caller) {
     let request = pb::ListTreeRequest { project_id: bare, path: "../x".to_owned(), ..Default::default() };
     met.call(Reason::InvalidPath, ada, "ProjectService/ListTree", request).await;
 
-    // There is no key to knock with.
-    let far = ada.project("far", "ssh://git@git.example.com/site").await.id;
+    let far = ada.project("far", "file:///nowhere/site").await.id;
     met.of_jobs.push(sync(ada, &far).await.failure());
 
     let repository = Repository::sample();

@@ -5,7 +5,7 @@ use std::{collections::HashSet, fs, os::unix::fs::MetadataExt as _, time::Durati
 use url::Url;
 
 use super::{
-    config::{Config, Environment, Fault, SECRET_BYTES_MIN, Source},
+    config::{Config, ENVIRONMENT_MARKER, Environment, Fault, SECRET_BYTES_MIN, Source},
     secret::Secret,
 };
 
@@ -106,7 +106,7 @@ fn check_data_dir(config: &Config, faults: &mut Vec<Fault>) {
     } else if metadata.uid() != rustix::process::geteuid().as_raw() {
         faults.push(Fault::new("DATA_DIR", "belongs to another user", "run `chown` on it, or name another"));
     }
-    let marker = config.data_dir.join("environment");
+    let marker = config.data_dir.join(ENVIRONMENT_MARKER);
     match fs::read_to_string(marker) {
         Ok(environment) if environment.trim() != config.environment.as_str() => faults.push(Fault::new(
             "DATA_DIR",

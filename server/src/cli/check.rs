@@ -1,29 +1,38 @@
 //! `hivesync check`: the boot guard, without a server.
 
-use std::process::ExitCode;
+use std::{io, process::ExitCode};
 
 use hivesync_server::{
     app,
     base::{
         boot,
-        config::{Fault, Source},
+        config::{Config, Fault, Source},
+        error::Error,
     },
 };
+use tempfile::TempDir;
 
-/// Runs every check of `serve`, and looks whether migrations are pending.
-pub(super) async fn run(source: &Source) -> ExitCode {
-    let config = match boot::configure(source) {
+/// Runs every check of `serve`, and looks whether migrations are pending. Leaves nothing behind.
+pub(super) async fn run(source: Source) -> ExitCode {
+    let (source, _throw_away) = match aside(source) {
+        Ok(aside) => aside,
+        Err(error) => return super::fail(&Error::internal(error)),
+    };
+    let config = match boot::configure(&source) {
         Ok(config) => config,
         Err(faults) => return super::refuse(&faults),
     };
     match app::pending_migrations(&config).await {
         Err(error) => super::fail(&error),
-        Ok(0) => {
-            println!("Nothing is wrong with the {} configuration.", config.environment.as_str());
+        Ok(_) if config.environment.is_local() => {
+            println!(
+                "Nothing is wrong with the local configuration, which makes its own secrets and schema.\n\
+                 HIVESYNC_ENV=production hivesync check says what production lacks."
+            );
             ExitCode::SUCCESS
         }
-        Ok(_) if config.environment.is_local() => {
-            println!("Nothing is wrong; the schema will be brought up to date at the next start.");
+        Ok(0) => {
+            println!("Nothing is wrong with the {} configuration.", config.environment.as_str());
             ExitCode::SUCCESS
         }
         Ok(count) => super::refuse(&[Fault::new(
@@ -32,4 +41,15 @@ pub(super) async fn run(source: &Source) -> ExitCode {
             "run `hivesync migrate` with a user that may change the schema",
         )]),
     }
+}
+
+/// Where a local server has never started, its directory is made elsewhere for the length of the check: it would
+/// belong to the local environment ever after.
+fn aside(source: Source) -> io::Result<(Source, Option<TempDir>)> {
+    if !Config::is_first_local_start(&source) {
+        return Ok((source, None));
+    }
+    let throw_away = tempfile::tempdir()?;
+    let data_dir = throw_away.path().join("data");
+    Ok((source.with("DATA_DIR", data_dir.to_string_lossy()), Some(throw_away)))
 }

@@ -29,6 +29,7 @@ impl LocalServer {
     pub(super) async fn start(config: Config, slots: u32) -> Result<Self> {
         let data_dir = config.data_dir.clone();
         let secret = config.worker_shared_secret.clone();
+        let allowed_ports = config.repository_ports.clone();
         let app = super::serve::start(config).await?;
         let worker = Worker::new(WorkerConfig {
             server_url: format!("http://{}", app.addresses.worker),
@@ -37,7 +38,7 @@ impl LocalServer {
             data_dir,
             slots,
             kinds: vec![JobKind::RepoSync, JobKind::PreviewVerify, JobKind::Cleanup],
-            url_policy: UrlPolicy { allow_file: true, allowed_ports: Vec::new() },
+            url_policy: UrlPolicy { allow_file: true, allowed_ports },
             tls_root: None,
             drain_limit: WORKER_DRAIN,
         })

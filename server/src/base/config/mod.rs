@@ -86,6 +86,8 @@ pub struct Config {
     pub forwarded_header: ForwardedHeader,
     /// `DENIED_NETWORKS`: clients from here are refused.
     pub denied_networks: Vec<IpNet>,
+    /// `REPOSITORY_PORTS`: ports of repositories beside 443.
+    pub repository_ports: Vec<u16>,
     /// `PASSWORD_MEMORY_KIB`, `PASSWORD_ITERATIONS`: the cost of Argon2id.
     pub password: PasswordCost,
     /// `ALLOW_EMBEDDED_STORES`: accept SQLite and in-memory keys outside of local mode.
@@ -175,6 +177,9 @@ pub struct Limits {
     pub rate_limits: bool,
 }
 
+/// The file in a data directory that names its environment.
+pub const ENVIRONMENT_MARKER: &str = "environment";
+
 /// Bytes that a secret must have at least.
 pub const SECRET_BYTES_MIN: usize = 32;
 
@@ -188,6 +193,13 @@ impl Config {
             (config, faults) if faults.is_empty() => Ok(config),
             (_, faults) => Err(faults),
         }
+    }
+
+    /// Whether `source` is of local mode, in a directory that no server was started in.
+    #[must_use]
+    pub fn is_first_local_start(source: &Source) -> bool {
+        let mut reader = source::Reader::new(source);
+        reader.environment().is_local() && !reader.data_dir().join(ENVIRONMENT_MARKER).exists()
     }
 
     /// Reads what can be read, so that the boot guard can judge the rest too: what is missing is empty, and
@@ -246,6 +258,7 @@ impl Config {
             trusted_proxies: reader.networks("TRUSTED_PROXIES"),
             forwarded_header: reader.forwarded_header(),
             denied_networks: reader.networks("DENIED_NETWORKS"),
+            repository_ports: reader.ports("REPOSITORY_PORTS"),
             password: PasswordCost {
                 memory_kib: reader.parsed("PASSWORD_MEMORY_KIB", 19 * 1024),
                 iterations: reader.parsed("PASSWORD_ITERATIONS", 2),

@@ -235,6 +235,12 @@ pub const REFERENCE: &[Section] = &[
                 "Calls at work at the same time; a quarter of them from one address.",
             ),
             Setting::new("MIRROR_BYTES_MAX", "bytes", "`2147483648`", "The quota of one mirror."),
+            Setting::new(
+                "REPOSITORY_PORTS",
+                "ports, by commas",
+                NONE,
+                "Ports beside 443 that repositories may be linked at; workers take the same setting.",
+            ),
             Setting::new("RATE_LIMITS", "`on` or `off`", "`on`", "Rate limits; `off` in local mode only."),
         ],
     },

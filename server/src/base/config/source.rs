@@ -188,10 +188,17 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn networks(&mut self, name: &str) -> Vec<IpNet> {
-        let parsed: Option<Vec<_>> =
-            self.source.list(name).iter().map(|network| network.parse().ok()).collect();
+        self.parsed_list(name, "holds something that is not a network", "write NAME like 10.0.0.0/8,fd00::/8")
+    }
+
+    pub(super) fn ports(&mut self, name: &str) -> Vec<u16> {
+        self.parsed_list(name, "holds something that is not a port", "write NAME like 8443,9443")
+    }
+
+    fn parsed_list<T: FromStr>(&mut self, name: &str, problem: &'static str, mend: &'static str) -> Vec<T> {
+        let parsed: Option<Vec<_>> = self.source.list(name).iter().map(|item| item.parse().ok()).collect();
         parsed.unwrap_or_else(|| {
-            self.fault(name, "holds something that is not a network", "write NAME like 10.0.0.0/8,fd00::/8");
+            self.fault(name, problem, mend);
             Vec::new()
         })
     }

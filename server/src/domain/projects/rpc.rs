@@ -3,7 +3,7 @@
 use futures::{StreamExt as _, stream};
 use hivesync_proto::{
     path::RepositoryPath,
-    repository_url::{RepositoryUrl, UrlPolicy},
+    repository_url::{RepositoryScheme, RepositoryUrl, UrlPolicy},
     v1::{self as pb, read_file_response::Part},
 };
 use tonic::{Request, Response, Status};
@@ -193,9 +193,19 @@ fn parse_key(key: &str) -> Result<uuid::Uuid> {
 }
 
 fn parse_url(ctx: &Ctx, url: &str) -> Result<RepositoryUrl> {
-    let policy = UrlPolicy { allow_file: ctx.config.environment.is_local(), allowed_ports: Vec::new() };
-    RepositoryUrl::parse(url, &policy)
-        .map_err(|error| Error::new(Reason::InvalidRepositoryUrl).at("repository_url", error.to_string()))
+    let refused = |why: String| Error::new(Reason::InvalidRepositoryUrl).at("repository_url", why);
+    let policy = UrlPolicy {
+        allow_file: ctx.config.environment.is_local(),
+        allowed_ports: ctx.config.repository_ports.clone(),
+    };
+    let url = RepositoryUrl::parse(url, &policy).map_err(|error| refused(error.to_string()))?;
+    if url.scheme() == RepositoryScheme::Ssh {
+        // Workers could not fetch it, and the user would hear of it minutes later.
+        return Err(refused(
+            "ssh needs a deploy key, and projects have none: link the https address".to_owned(),
+        ));
+    }
+    Ok(url)
 }
 
 fn parse_path(path: &str) -> Result<RepositoryPath> {

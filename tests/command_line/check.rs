@@ -1,0 +1,41 @@
+//! `hivesync check`, which looks and touches nothing.
+
+use std::fs;
+
+use hivesync_tests::binary;
+
+use crate::program::Program;
+
+#[test]
+fn a_check_leaves_nothing_behind() {
+    let program = Program::new();
+    let before = names(&program);
+    let checked = program.command(binary::path("hivesync")).arg("check").output().expect("it runs");
+    let (said, warned) = (text(&checked.stdout), text(&checked.stderr));
+    assert!(checked.status.success(), "{said}{warned}");
+    assert!(said.contains("local configuration") && said.contains("HIVESYNC_ENV=production"), "{said}");
+    assert_eq!(names(&program), before);
+}
+
+#[test]
+fn a_check_says_everything_that_production_lacks() {
+    let mut program = Program::new();
+    program.set("HIVESYNC_ENV", "production");
+    let checked = program.command(binary::path("hivesync")).arg("check").output().expect("it runs");
+    assert_eq!(checked.status.code(), Some(2));
+    let said = text(&checked.stderr);
+    for name in ["DATABASE_URL", "REDIS_URL", "PUBLIC_URL", "TLS_CERT_FILE", "JWT_SECRET", "FIELD_KEY"] {
+        assert!(said.contains(&format!("{name} ")), "{name}: {said}");
+    }
+    assert!(said.lines().filter(|line| line.trim_start().starts_with("-> ")).count() >= 6, "{said}");
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// What stands in the home directory.
+fn names(program: &Program) -> Vec<String> {
+    let entries = fs::read_dir(program.home()).expect("a directory");
+    entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect()
+}
