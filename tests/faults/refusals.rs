@@ -58,7 +58,6 @@ async fn show(ada: &Caller, project_id: &str) -> Result<pb::Project, Status> {
 }
 
 async fn open(ada: &Caller) -> Result<pb::ResolvePreviewResponse, Status> {
-    let request =
-        pb::ResolvePreviewRequest { token: format!("{CANARY}{}", "A".repeat(100)), ..Default::default() };
+    let request = pb::ResolvePreviewRequest { token: format!("{CANARY}{}", "A".repeat(100)) };
     ada.call("hivesync.v1.PreviewService/ResolvePreview", request).await
 }
