@@ -160,8 +160,9 @@ impl Session {
 
     /// Starts a session in place of the present one.
     pub(crate) async fn sign_in(&self, request: pb::LoginRequest) -> Result<Account> {
-        let key = self.device_key().await?;
         let _turn = self.take_turn().await?;
+        let kept = self.kept_key().await?;
+        let key = kept.clone().unwrap_or_else(|| Arc::new(DeviceKey::generate()));
         let asked_at = Instant::now();
         let credentials = Credentials { access_token: None, device_key: Some(&key) };
         let tokens = self.transport.unary::<Login>(request, credentials).await?;
@@ -172,6 +173,12 @@ impl Session {
             wire::id(&tokens.user_id)?,
         );
         let access = AccessToken::new(tokens.access_token, tokens.access_token_expires_in_secs, asked_at);
+        if kept.is_none() {
+            // Not before: a refused sign-in leaves nothing behind, such as a new file under a passphrase.
+            self.store.save(&self.device_slot, &key.to_stored()).await?;
+        }
+        // Whoever is about to fill it waits for this turn, and then finds the same key in the store.
+        let _ = self.device_key.set(key);
         let unsaved = self.save(&stored).await.is_err();
         let _ = self.loaded.set(());
         *self.state() =
@@ -250,21 +257,30 @@ impl Session {
     pub(crate) async fn device_key(&self) -> Result<Arc<DeviceKey>> {
         let make = || async {
             let _turn = self.take_turn().await?;
-            match self.store.load(&self.device_slot).await {
-                Ok(Some(stored)) => {
-                    if let Ok(key) = DeviceKey::from_stored(&stored) {
-                        return Ok(Arc::new(key));
-                    }
-                }
-                Ok(None) => {}
-                Err(error) if is_corrupt(&error) => {}
-                Err(error) => return Err(error),
+            if let Some(key) = self.stored_key().await? {
+                return Ok(key);
             }
             let key = DeviceKey::generate();
             self.store.save(&self.device_slot, &key.to_stored()).await?;
             Ok(Arc::new(key))
         };
         self.device_key.get_or_try_init(make).await.cloned()
+    }
+
+    /// The key of this device, if it has one already. Whoever asks has the turn.
+    async fn kept_key(&self) -> Result<Option<Arc<DeviceKey>>> {
+        match self.device_key.get() {
+            Some(key) => Ok(Some(key.clone())),
+            None => self.stored_key().await,
+        }
+    }
+
+    async fn stored_key(&self) -> Result<Option<Arc<DeviceKey>>> {
+        match self.store.load(&self.device_slot).await {
+            Ok(stored) => Ok(stored.and_then(|stored| DeviceKey::from_stored(&stored).ok()).map(Arc::new)),
+            Err(error) if is_corrupt(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// The attempt in flight, or a new one.

@@ -247,6 +247,25 @@ async fn only_harmless_calls_are_repeated() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refused_sign_in_leaves_nothing_behind() {
+    let server = FakeServer::start();
+    let store = Arc::new(FlakyStore::default());
+    let client = server.client(store.clone());
+    store.refuses.store(true, Ordering::SeqCst);
+    let refusal = Answer::Refusal(Code::Unauthenticated, "INVALID_CREDENTIALS");
+    server.script.login_answers.lock().unwrap().push_back(refusal);
+    let refused = client.auth().login("ada@example.org", &"password".into()).await.unwrap_err();
+    assert_eq!(refused.kind(), &ErrorKind::Forbidden, "the store was not asked to keep anything");
+    let unkept = client.auth().login("ada@example.org", &"password".into()).await.unwrap_err();
+    assert!(matches!(unkept.kind(), ErrorKind::Storage { .. }), "a session is not begun without its key");
+
+    store.refuses.store(false, Ordering::SeqCst);
+    client.auth().login("ada@example.org", &"password".into()).await.unwrap();
+    let successor = server.client(store.clone());
+    me(&successor).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn text_of_the_server_reaches_nobody() {
     let server = FakeServer::start();
     let client = server.client(Arc::new(MemoryStore::new()));
