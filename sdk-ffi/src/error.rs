@@ -103,7 +103,7 @@ pub enum HiveSyncError {
 #[derive(Clone, Debug, uniffi::Record)]
 #[uniffi::export(Debug)]
 pub struct ErrorDetails {
-    /// What to tell the user. Holds no secret, and no text of the server.
+    /// What to tell the user. Holds no secret, and of the server's text only what it says of a field.
     pub text: String,
     /// A stable name of the kind, in snake case.
     pub code: String,

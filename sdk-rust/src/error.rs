@@ -1,14 +1,17 @@
 //! Why a call failed: thirteen kinds, the same in every language of the SDK.
 //!
 //! A kind says what the caller does next. The [`ErrorReason`] of the server, if it gave one, says more
-//! precisely why. Text of the server never becomes part of an error: it is written for its operators.
+//! precisely why. Of the server's text, an error repeats only what it says is wrong with a field of the
+//! request: that is written for whoever filled it in. It is cut short, and holds nothing that drives a terminal.
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use hivesync_proto::text::is_harmless;
 pub use hivesync_proto::v1::ErrorReason;
 use time::OffsetDateTime;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
+use uuid::Uuid;
 
 use crate::{clock, entropy};
 
@@ -105,17 +108,24 @@ struct Details {
     kind: ErrorKind,
     reason: Option<ErrorReason>,
     correlation_id: Option<String>,
+    job_id: Option<Uuid>,
     /// Replaces the sentence that belongs to the kind and reason.
     sentence: Option<String>,
 }
 
+impl Details {
+    fn new(kind: ErrorKind) -> Self {
+        Self { kind, reason: None, correlation_id: None, job_id: None, sentence: None }
+    }
+}
+
 impl Error {
     pub(crate) fn new(kind: ErrorKind) -> Self {
-        Self(Arc::new(Details { kind, reason: None, correlation_id: None, sentence: None }))
+        Self(Arc::new(Details::new(kind)))
     }
 
     fn with_sentence(kind: ErrorKind, sentence: impl Into<String>) -> Self {
-        Self(Arc::new(Details { kind, reason: None, correlation_id: None, sentence: Some(sentence.into()) }))
+        Self(Arc::new(Details { sentence: Some(sentence.into()), ..Details::new(kind) }))
     }
 
     /// What becomes of a call that its caller has stopped.
@@ -147,7 +157,7 @@ impl Error {
     /// A refusal with a reason of the contract that this side found by itself.
     pub(crate) fn refused(kind: ErrorKind, reason: ErrorReason, sentence: impl Into<String>) -> Self {
         let sentence = Some(sentence.into());
-        Self(Arc::new(Details { kind, reason: Some(reason), correlation_id: None, sentence }))
+        Self(Arc::new(Details { reason: Some(reason), sentence, ..Details::new(kind) }))
     }
 
     pub(crate) fn from_status(status: &Status) -> Self {
@@ -158,17 +168,20 @@ impl Error {
             .filter(|id| id.len() <= 64)
             .map(str::to_owned);
         let reason = reason_of(status);
+        let violations = Violation::all(status);
         let kind = match reason {
             Some(reason) => kind_of_reason(reason, Some(status), correlation_id.as_deref()),
             None => kind_of_code(status, correlation_id.as_deref()),
         };
-        Self(Arc::new(Details { kind, reason, correlation_id, sentence: None }))
+        let is_invalid = matches!(kind, ErrorKind::InvalidRequest { .. });
+        let sentence = (is_invalid && !violations.is_empty()).then(|| sentence_of(reason, &violations));
+        Self(Arc::new(Details { reason, correlation_id, sentence, ..Details::new(kind) }))
     }
 
-    /// What a job failed for.
-    pub(crate) fn from_reason(reason: ErrorReason) -> Self {
-        let kind = kind_of_reason(reason, None, None);
-        Self(Arc::new(Details { kind, reason: Some(reason), correlation_id: None, sentence: None }))
+    /// What the job `job_id` failed for.
+    pub(crate) fn of_job(reason: ErrorReason, job_id: Uuid) -> Self {
+        let kind = kind_of_reason(reason, None, Some(&job_id.to_string()));
+        Self(Arc::new(Details { reason: Some(reason), job_id: Some(job_id), ..Details::new(kind) }))
     }
 
     /// What kind of failure it is.
@@ -184,6 +197,11 @@ impl Error {
     /// What the server's operator finds the call by.
     pub fn correlation_id(&self) -> Option<&str> {
         self.0.correlation_id.as_deref()
+    }
+
+    /// The job that failed, if that is what the error is about.
+    pub fn job_id(&self) -> Option<Uuid> {
+        self.0.job_id
     }
 
     /// A stable name of the kind, in snake case.
@@ -219,9 +237,21 @@ impl fmt::Display for Error {
         if let Some(sentence) = &self.0.sentence {
             return f.write_str(sentence);
         }
-        if let Some(sentence) = self.reason().and_then(sentence_of_reason) {
-            return f.write_str(sentence);
+        match self.reason().and_then(words_of_reason) {
+            Some((what, advice)) => write!(f, "{what} {advice}")?,
+            None => self.write_kind(f)?,
         }
+        match (self.job_id(), self.kind()) {
+            // The number to report is the job's then.
+            (None, _) | (_, ErrorKind::Internal { .. }) => Ok(()),
+            (Some(id), _) => write!(f, " The job is {id}."),
+        }
+    }
+}
+
+impl Error {
+    /// The sentence that belongs to the kind.
+    fn write_kind(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.kind() {
             ErrorKind::Cancelled => f.write_str("It was cancelled."),
             ErrorKind::Offline => {
@@ -294,7 +324,7 @@ pub(crate) fn retry_delay(status: &Status) -> Option<Duration> {
 fn kind_of_reason(reason: ErrorReason, status: Option<&Status>, correlation_id: Option<&str>) -> ErrorKind {
     use ErrorReason as R;
     match reason {
-        R::Unavailable | R::Overloaded | R::RepositoryUnreachable => ErrorKind::Unavailable,
+        R::Unavailable | R::Overloaded => ErrorKind::Unavailable,
         R::DeadlineExceeded => ErrorKind::Timeout,
         R::UnknownMethod => ErrorKind::UpgradeRequired,
         R::InvalidRequest
@@ -312,6 +342,8 @@ fn kind_of_reason(reason: ErrorReason, status: Option<&Status>, correlation_id: 
         | R::AlreadyExists
         | R::Conflict
         | R::RepositoryNotReady
+        // Only a job fails for it, after it was tried again and again: no call of its own would help.
+        | R::RepositoryUnreachable
         | R::BundleIncomplete
         | R::Superseded => ErrorKind::Conflict,
         R::SessionEnded => ErrorKind::SignedOut { reason: SignedOutReason::SessionEnded },
@@ -368,9 +400,53 @@ fn internal(correlation_id: Option<&str>) -> ErrorKind {
 }
 
 fn violated_fields(status: &Status) -> Vec<String> {
-    const FIELDS_MAX: usize = 20;
-    let violations = status.get_details_bad_request().map(|bad| bad.field_violations).unwrap_or_default();
-    violations.into_iter().take(FIELDS_MAX).map(|violation| violation.field).collect()
+    Violation::all(status).into_iter().map(|violation| violation.field).collect()
+}
+
+/// What the server says is wrong with a field of the request.
+struct Violation {
+    field: String,
+    description: String,
+}
+
+impl Violation {
+    const COUNT_MAX: usize = 20;
+    /// Many times what this server says of a field.
+    const CHARS_MAX: usize = 200;
+
+    fn all(status: &Status) -> Vec<Self> {
+        let violations = status.get_details_bad_request().map(|bad| bad.field_violations).unwrap_or_default();
+        let violations = violations.into_iter().take(Self::COUNT_MAX);
+        violations
+            .map(|found| Self {
+                field: Self::shown(&found.field),
+                description: Self::shown(&found.description),
+            })
+            .collect()
+    }
+
+    fn shown(text: &str) -> String {
+        let one_line = |letter: &char| is_harmless(*letter) && !matches!(letter, '\n' | '\t');
+        text.chars().filter(one_line).take(Self::CHARS_MAX).collect()
+    }
+}
+
+/// What is wrong with which field. A field that breaks several rules is named once.
+fn sentence_of(reason: Option<ErrorReason>, violations: &[Violation]) -> String {
+    let what = reason.and_then(words_of_reason).map_or("The request is not valid.", |(what, _)| what);
+    let mut sentence = what.to_owned();
+    let mut before = None;
+    for Violation { field, description } in violations {
+        match before {
+            Some(before) if before == field => sentence.push_str("; "),
+            Some(_) => sentence.push_str(&format!("; {field}: ")),
+            None => sentence.push_str(&format!(" {field}: ")),
+        }
+        sentence.push_str(description);
+        before = Some(field);
+    }
+    sentence.push('.');
+    sentence
 }
 
 fn caused_by<E: std::error::Error + 'static>(status: &Status) -> bool {
@@ -384,33 +460,92 @@ fn caused_by<E: std::error::Error + 'static>(status: &Status) -> bool {
     false
 }
 
-fn sentence_of_reason(reason: ErrorReason) -> Option<&'static str> {
+/// What happened, and what to do next, each as a sentence.
+fn words_of_reason(reason: ErrorReason) -> Option<(&'static str, &'static str)> {
     use ErrorReason as R;
     Some(match reason {
-        R::InvalidCredentials => "The e-mail address and the password do not open an account. Check both.",
-        R::InvalidDeviceProof => "The device could not prove its key. Set its clock right, or sign in anew.",
-        R::AlreadyExists => "Something with this name exists already. Choose another name.",
-        R::PasswordPolicy => {
-            "The password is too weak. Use 12 to 256 characters with an upper-case and a lower-case letter, a digit and a symbol, and none that was ever leaked."
+        R::InvalidCredentials => {
+            ("The e-mail address and the password do not open an account.", "Check both.")
         }
+        R::InvalidDeviceProof => {
+            ("The device could not prove its key.", "Set its clock right, or sign in anew.")
+        }
+        R::NotFound => ("It does not exist, or it is not yours.", "Check its id or name, and the account."),
+        R::PermissionDenied => ("You may not do this.", "Ask an admin of the team."),
+        R::AlreadyExists => ("Something with this name exists already.", "Choose another name."),
+        R::PasswordPolicy => (
+            "The password is too weak.",
+            "Use 12 to 256 characters with an upper-case and a lower-case letter, a digit and a symbol, and none that was ever leaked.",
+        ),
         R::InvalidRepositoryUrl => {
-            "The repository address is not acceptable. Use https:// or ssh:// without a password in it."
+            ("The repository address is not acceptable.", "Use https:// without a password in it.")
         }
-        R::RepositoryNotReady => "The repository was not synced yet. Link it and run a sync first.",
-        R::RepositoryUnreachable => {
-            "The repository could not be fetched. Check its address and that it can be read."
+        R::RepositoryNotReady => ("The repository was not synced yet.", "Link it and run a sync first."),
+        R::RepositoryUnreachable => (
+            "The repository could not be fetched.",
+            "Check its address and that it can be read without a password.",
+        ),
+        R::RepositoryRejected => ("The repository holds something that is refused.", "Run `git fsck` on it."),
+        R::InvalidPath => {
+            ("The path breaks the rules for repository paths.", "Correct it, or rename the file.")
         }
-        R::RepositoryRejected => "The repository holds something that is refused. Run `git fsck` on it.",
-        R::InvalidPath => "The path breaks the rules for repository paths. Rename the file.",
-        R::InvalidManifest => "The bundle breaks a rule. Look for files whose names differ only in case.",
-        R::BundleTooLarge => "The bundle is too large. Exclude files by an ignore file.",
+        R::InvalidManifest => {
+            ("The bundle breaks a rule.", "Look for files whose names differ only in case.")
+        }
+        R::BundleTooLarge => ("The bundle is too large.", "Exclude files by an ignore file."),
         R::BundleIncomplete => {
-            "Files of the bundle are missing or changed while they were sent. Publish again."
+            ("Files of the bundle are missing or changed while they were sent.", "Publish again.")
         }
-        R::InvalidPreviewToken => "The token does not open a preview on this device. Ask for a new one.",
-        R::MessageTooLarge => "The request is too large. Send less at a time.",
-        R::InvalidPageToken => "The list cannot be continued from here. Start it again.",
-        R::Conflict => "It changed meanwhile, or does not allow this. Look at it again, then decide.",
+        R::InvalidPreviewToken => ("The token does not open a preview on this device.", "Ask for a new one."),
+        R::MessageTooLarge => ("The request is too large.", "Send less at a time."),
+        R::InvalidPageToken => ("The list cannot be continued from here.", "Start it again."),
+        R::Conflict => ("It changed meanwhile, or does not allow this.", "Look at it again, then decide."),
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic_types::ErrorDetails;
+
+    use super::*;
+
+    fn refused(reason: &str, violations: &[(&str, &str)]) -> Error {
+        let mut details = ErrorDetails::with_error_info(reason, DOMAIN, []);
+        for (field, description) in violations {
+            details.add_bad_request_violation(*field, *description);
+        }
+        Error::from_status(&Status::with_error_details(Code::InvalidArgument, "for operators only", details))
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_field_is_said() {
+        let error = refused("INVALID_REQUEST", &[("name", "must be short"), ("name", "must be kind")]);
+        assert_eq!(error.to_string(), "The request is not valid. name: must be short; must be kind.");
+        let error = refused("INVALID_PATH", &[("path", "is odd"), ("commit", "is old")]);
+        let breaks = "The path breaks the rules for repository paths.";
+        assert_eq!(error.to_string(), format!("{breaks} path: is odd; commit: is old."));
+        assert_eq!(error.kind(), &ErrorKind::InvalidRequest { fields: vec!["path".into(), "commit".into()] });
+        assert!(refused("INVALID_PATH", &[]).to_string().starts_with(breaks));
+    }
+
+    #[test]
+    fn what_a_server_says_is_short_and_drives_no_terminal() {
+        let long = "x".repeat(10_000);
+        let violations = vec![(long.as_str(), "\x1b]0;owned\x07\n\u{202e}evil"); 100];
+        let shown = refused("INVALID_REQUEST", &violations).to_string();
+        assert!(shown.len() < 1_000 && shown.ends_with("]0;ownedevil."), "{shown:?}");
+        let shown = refused("NOT_FOUND", &[("id", "is secret")]).to_string();
+        assert!(!shown.contains("secret"), "{shown}");
+    }
+
+    #[test]
+    fn a_failed_job_names_itself() {
+        let id = Uuid::from_u128(7);
+        let error = Error::of_job(ErrorReason::RepositoryUnreachable, id);
+        assert_eq!((error.kind(), error.job_id()), (&ErrorKind::Conflict, Some(id)));
+        assert!(error.to_string().ends_with(&format!(" The job is {id}.")) && !error.is_transient());
+        let error = Error::of_job(ErrorReason::Internal, id);
+        assert_eq!(error.to_string(), format!("Something went wrong. Report it with the number {id}."));
+    }
 }

@@ -33,7 +33,9 @@ impl Progress {
     pub fn job(&self, job: &Job) {
         match (job.state, &job.progress) {
             (JobState::Running, Some(progress)) => self.job_progress(progress),
-            (JobState::Queued, _) => self.0.set_message("waits for a worker"),
+            (JobState::Queued, _) => {
+                self.0.set_message(retry(job).unwrap_or_else(|| "waits for a worker".to_owned()));
+            }
             (JobState::Cancelling, _) => self.0.set_message("stops"),
             _ => {}
         }
@@ -97,6 +99,17 @@ impl Drop for Progress {
 
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner())
+}
+
+/// How often a job has failed that is tried again; `None` of any other.
+pub fn retry(job: &Job) -> Option<String> {
+    let times = match (job.state, job.attempts) {
+        (JobState::Queued, 1) => "once".to_owned(),
+        (JobState::Queued, 2) => "twice".to_owned(),
+        (JobState::Queued, attempts @ 3..) => format!("{attempts} times"),
+        _ => return None,
+    };
+    Some(format!("failed {times} and is tried again"))
 }
 
 /// A text as a QR code for a terminal with a dark background; `None` if it is too long for one.

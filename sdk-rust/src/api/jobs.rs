@@ -170,8 +170,8 @@ impl Job {
     /// What it failed for; `Cancelled` if it was stopped.
     pub fn into_result(self) -> Result<Self> {
         match self.state {
-            JobState::Failed => Err(Error::from_reason(self.failure.unwrap_or(ErrorReason::Internal))),
-            JobState::Cancelled => Err(Error::from_reason(ErrorReason::Cancelled)),
+            JobState::Failed => Err(Error::of_job(self.failure.unwrap_or(ErrorReason::Internal), self.id)),
+            JobState::Cancelled => Err(Error::of_job(ErrorReason::Cancelled, self.id)),
             _ => Ok(self),
         }
     }

@@ -3620,7 +3620,7 @@ public func FfiConverterTypeClientOptions_lower(_ value: ClientOptions) -> RustB
  */
 public struct ErrorDetails: Equatable, Hashable, CustomDebugStringConvertible {
     /**
-     * What to tell the user. Holds no secret, and no text of the server.
+     * What to tell the user. Holds no secret, and of the server's text only what it says of a field.
      */
     public var text: String
     /**
@@ -3640,7 +3640,7 @@ public struct ErrorDetails: Equatable, Hashable, CustomDebugStringConvertible {
     // declare one manually.
     public init(
         /**
-         * What to tell the user. Holds no secret, and no text of the server.
+         * What to tell the user. Holds no secret, and of the server's text only what it says of a field.
          */text: String, 
         /**
          * A stable name of the kind, in snake case.

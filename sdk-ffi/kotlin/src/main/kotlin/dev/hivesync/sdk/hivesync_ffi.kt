@@ -6565,7 +6565,7 @@ public object FfiConverterTypeClientOptions: FfiConverterRustBuffer<ClientOption
  */
 data class ErrorDetails (
     /**
-     * What to tell the user. Holds no secret, and no text of the server.
+     * What to tell the user. Holds no secret, and of the server's text only what it says of a field.
      */
     var `text`: kotlin.String
     , 
