@@ -2,7 +2,10 @@
 
 use clap::Subcommand;
 use futures::{StreamExt as _, TryStreamExt as _};
-use hivesync::jobs::{Job, JobState};
+use hivesync::{
+    jobs::{Job, JobState},
+    terminal,
+};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -12,6 +15,7 @@ use crate::{
     output::Output,
     schema::{JOB, PROGRESS, help},
     text::{Cell, Style, Text, moment},
+    value,
 };
 
 #[derive(Subcommand)]
@@ -41,6 +45,7 @@ pub(crate) enum JobCommand {
     ))]
     Show {
         /// The job's id
+        #[arg(value_parser = value::id)]
         job: Uuid,
     },
     /// Show how far a job is until it has ended; Ctrl-C ends only the watching
@@ -51,6 +56,7 @@ pub(crate) enum JobCommand {
     ) + "\n  (a line for each change)")]
     Watch {
         /// The job's id
+        #[arg(value_parser = value::id)]
         job: Uuid,
     },
     /// Stop a job
@@ -61,6 +67,7 @@ pub(crate) enum JobCommand {
     ))]
     Cancel {
         /// The job's id
+        #[arg(value_parser = value::id)]
         job: Uuid,
     },
 }
@@ -114,8 +121,14 @@ pub(crate) async fn await_end(id: Uuid, connection: &Connection, output: Output)
     let progress = output.progress("starts");
     let jobs = connection.client().jobs();
     let mut states = Box::pin(jobs.watch(id));
+    let mut said = None;
     while let Some(job) = states.try_next().await? {
         progress.job(&job);
+        let retry = terminal::retry(&job);
+        if let Some(retry) = retry.as_ref().filter(|_| retry != said) {
+            output.note(&format!("The job {retry}."));
+        }
+        said = retry.or(said);
         if job.state.is_ended() {
             return Ok(job);
         }

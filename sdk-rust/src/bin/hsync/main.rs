@@ -2,6 +2,7 @@
 
 mod arguments;
 mod auth;
+mod command_line;
 mod config;
 mod config_file;
 mod connection;
@@ -19,10 +20,11 @@ mod schema;
 mod settings;
 mod team;
 mod text;
+mod value;
 
 use std::{process::ExitCode, time::Duration};
 
-use clap::{CommandFactory as _, FromArgMatches as _};
+use clap::CommandFactory as _;
 use clap_complete::Shell;
 use serde_json::json;
 use tokio::runtime;
@@ -41,8 +43,10 @@ use crate::{
 const SHUTDOWN_MAX: Duration = Duration::from_millis(200);
 
 fn main() -> ExitCode {
-    let matches = Arguments::command().get_matches();
-    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let (matches, arguments) = match command_line::parse() {
+        Ok(parsed) => parsed,
+        Err(error) => return command_line::refuse(&error),
+    };
     if arguments.verbose {
         output::show_log();
     }

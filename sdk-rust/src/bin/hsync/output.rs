@@ -94,6 +94,16 @@ impl Output {
         let _ = io::stderr().write_all(shown.as_bytes());
     }
 
+    /// Says something on the way to whoever does not see the progress bar.
+    pub(crate) fn note(self, line: &str) {
+        if !self.json && !io::stderr().is_terminal() {
+            let mut text = Text::new(false);
+            text.line(line);
+            // There is nowhere left to say that standard error is gone.
+            let _ = io::stderr().write_all(text.into_string().as_bytes());
+        }
+    }
+
     /// A progress bar, unless programs read the output.
     pub(crate) fn progress(self, label: &str) -> Progress {
         if self.json { Progress::hidden() } else { Progress::new(label) }

@@ -22,15 +22,18 @@ use uuid::Uuid;
 
 use crate::{
     connection::{Connection, Started},
-    failure::Result,
+    failure::{Failure, Result},
     job::word,
     output::Output,
     prompt,
     schema::{PREVIEW, help},
     text::{Cell, Style, Text, moment},
+    value,
 };
 
 const NO_TERMINAL: &str = "There is no terminal to ask for the token at.";
+const NO_TOKEN: &str = "No token was given. Type it, or put it on the first line of standard input: it is what \
+                        `hsync preview publish` printed last.";
 
 #[derive(Subcommand)]
 pub(crate) enum PreviewCommand {
@@ -83,6 +86,7 @@ pub(crate) enum PreviewCommand {
     ))]
     Revoke {
         /// The preview's id
+        #[arg(value_parser = value::id)]
         preview: Uuid,
     },
 }
@@ -97,8 +101,8 @@ pub(crate) struct PublishArguments {
     /// What the bundle is for
     #[arg(long, value_enum, default_value_t = Target::Ios)]
     platform: Target,
-    /// The only device to open it; by default every device of yours
-    #[arg(long)]
+    /// The only device to open it, by the id that `hsync whoami` shows there; by default every device of yours
+    #[arg(long, value_parser = value::id)]
     device: Option<Uuid>,
     /// The file to start with; by default index.html or what comes closest
     #[arg(long)]
@@ -107,7 +111,7 @@ pub(crate) struct PublishArguments {
     #[arg(long, default_value = "")]
     runtime_version: String,
     /// Seconds it can be opened, 600 to 1800; 0 leaves it to the server
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = value::lifetime_secs)]
     lifetime_secs: u32,
 }
 
@@ -202,10 +206,13 @@ fn describe(published: &Published, with_code: bool, text: &mut Text) {
 
 async fn open(directory: PathBuf, connection: &Connection, output: Output) -> Result<()> {
     let token = match io::stdin().is_terminal() {
-        true => PreviewToken::new(prompt::secret("Token: ", NO_TERMINAL).await?.expose()),
-        false => PreviewToken::new(prompt::first_line().await?.expose()),
+        true => prompt::secret("Token: ", NO_TERMINAL).await?,
+        false => prompt::first_line().await?,
     };
-    let preview = connection.client().previews().open(&token).await?;
+    if token.expose().trim().is_empty() {
+        return Err(Failure::Usage(NO_TOKEN.to_owned()));
+    }
+    let preview = connection.client().previews().open(&PreviewToken::new(token.expose())).await?;
     let progress = output.progress("starts");
     let stats = preview.save_to(&directory, &|step| progress.open(step)).await?;
     drop(progress);

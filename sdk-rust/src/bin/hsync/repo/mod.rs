@@ -12,6 +12,7 @@ use crate::{
     output::Output,
     project,
     schema::{COMMIT, ENTRY, FILE, JOB, KIND, PROGRESS, PROJECT, help},
+    value,
 };
 
 #[derive(Subcommand)]
@@ -19,14 +20,14 @@ pub(crate) enum RepoCommand {
     /// Link a repository to a project, or another one
     #[command(after_help = help(
         "  hsync repo link site https://git.example/site.git\n  \
-         hsync repo link site ssh://git@git.example/site.git",
+         hsync repo link site file:///path/to/repository",
         "PROJECT",
         &[PROJECT],
     ))]
     Link {
         /// The project's id or name
         project: String,
-        /// The repository: https:// or ssh://, with a local server also file://
+        /// The repository: https://, with a local server also file://
         url: String,
     },
     /// Bring the mirror up to date and wait for it
@@ -67,7 +68,7 @@ pub(crate) enum RepoCommand {
         #[arg(default_value = "")]
         path: String,
         /// At this commit (40 hexadecimal digits) instead of the head
-        #[arg(long)]
+        #[arg(long, value_parser = value::commit)]
         commit: Option<String>,
         /// With everything below it
         #[arg(long, short)]
@@ -88,7 +89,7 @@ pub(crate) enum RepoCommand {
         /// The file
         path: String,
         /// At this commit (40 hexadecimal digits) instead of the head
-        #[arg(long)]
+        #[arg(long, value_parser = value::commit)]
         commit: Option<String>,
     },
     /// List the commits of the mirror, newest first
@@ -101,7 +102,7 @@ pub(crate) enum RepoCommand {
         /// The project's id or name
         project: String,
         /// From this commit (40 hexadecimal digits) instead of the head
-        #[arg(long)]
+        #[arg(long, value_parser = value::commit)]
         commit: Option<String>,
         /// How many at most
         #[arg(long, short = 'n', default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
