@@ -22,8 +22,10 @@ async fn a_password_is_asked_for_and_never_shown() {
         let mut terminal = program.on_terminal(&["login", "--register", "--name", "Ada"]);
         terminal.expect("E-mail: ");
         terminal.type_in("ada@example.com\r");
-        terminal.expect_secret("Password: ").await;
-        terminal.type_in(&format!("{PASSWORD}\r"));
+        for question in ["Password: ", "The password again: "] {
+            terminal.expect_secret(question).await;
+            terminal.type_in(&format!("{PASSWORD}\r"));
+        }
         let (shown, status) = terminal.end();
         assert_eq!(status, 0, "{shown}");
         assert!(shown.contains("The account ada@example.com works."), "{shown}");
@@ -33,21 +35,100 @@ async fn a_password_is_asked_for_and_never_shown() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_interrupted_question_leaves_the_terminal_as_it_was() {
+async fn a_password_that_was_mistyped_makes_no_account() {
     in_time(async {
         let world = World::without_worker(Backend::Embedded, &[]).await;
-        let program = Program::for_server(&world);
+        let mut program = Program::for_server(&world);
         let mut terminal = program.on_terminal(&["login", "ada@example.com", "--register"]);
         terminal.expect_secret("Password: ").await;
-        terminal.type_in("half a pass");
-        terminal.type_in(CTRL_C);
-        terminal.expect("Interrupted.");
-        assert!(terminal.echoes());
+        terminal.type_in(&format!("{PASSWORD}\r"));
+        terminal.expect_secret("The password again: ").await;
+        terminal.type_in("Another-Pass-Word-1\r");
         let (shown, status) = terminal.end();
-        assert_eq!(status, 130, "{shown}");
-        assert!(!shown.contains("half"), "{shown}");
+        assert_eq!(status, 2, "{shown}");
+        assert!(shown.contains("The two are not the same."), "{shown}");
+        program.set("HSYNC_EMAIL", "ada@example.com").set("HSYNC_PASSWORD", PASSWORD);
+        assert_eq!(program.run(&["whoami"]).status, 4, "there is no such account");
     })
     .await;
+}
+
+/// A typo in what nothing can be opened without would lock the session away for ever; a refused sign-in makes no file
+/// that only a forgotten passphrase opens.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_sealed_file_is_made_by_a_sign_in_and_its_passphrase_asked_for_twice() {
+    in_time(async {
+        let world = World::without_worker(Backend::Embedded, &[]).await;
+        let ada = world.user("ada").await;
+        let mut program = Program::for_server(&world);
+        let sealed = program.home().join("sealed");
+        program.set("HSYNC_SEALED_FILE", &sealed.display().to_string());
+        let signed_out = program.run(&["whoami"]);
+        assert_eq!(signed_out.status, 3, "nothing to ask a passphrase for: {signed_out:?}");
+
+        let login = async |questions: &[(&str, &str)]| {
+            let mut terminal = program.on_terminal(&["login", &ada.email]);
+            for (question, answer) in questions {
+                terminal.expect_secret(question).await;
+                terminal.type_in(&format!("{answer}\r"));
+            }
+            terminal.end()
+        };
+        let (new, again) = ("Passphrase of the new sealed file: ", "The passphrase again: ");
+        let (shown, status) = login(&[(new, "one phrase"), (again, "another phrase")]).await;
+        assert_eq!(status, 2, "{shown}");
+        let wrong = [(new, "one phrase"), (again, "one phrase"), ("Password: ", "Not-The-Password-1")];
+        let (shown, status) = login(&wrong).await;
+        assert_eq!(status, 4, "{shown}");
+        assert!(!sealed.exists());
+        let right = [(new, "a phrase"), (again, "a phrase"), ("Password: ", PASSWORD)];
+        let (shown, status) = login(&right).await;
+        assert_eq!(status, 0, "{shown}");
+        assert!(sealed.exists());
+
+        let mut terminal = program.on_terminal(&["whoami"]);
+        terminal.expect_secret("Passphrase of the sealed file: ").await;
+        terminal.type_in("a phrase\r");
+        let (shown, status) = terminal.end();
+        assert_eq!(status, 0, "{shown}");
+        assert!(shown.contains(&format!("<{}>", ada.email)) && shown.contains("\ndevice "), "{shown}");
+    })
+    .await;
+}
+
+/// Each time: what reads the keyboard and what hears of the signal race each other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_interrupted_question_leaves_the_terminal_as_it_was() {
+    const TIMES: usize = 6;
+    in_time(async {
+        let world = World::without_worker(Backend::Embedded, &[]).await;
+        let asked_for_password = Program::for_server(&world);
+        let mut asked_for_passphrase = Program::for_server(&world);
+        let sealed = asked_for_passphrase.home().join("sealed").display().to_string();
+        asked_for_passphrase.set("HSYNC_SEALED_FILE", &sealed);
+        let register = ["login", "ada@example.com", "--register"];
+        for _ in 0..TIMES {
+            interrupt(&asked_for_password, &register, "Password: ").await;
+            interrupt(&asked_for_passphrase, &register, "Passphrase of the new sealed file: ").await;
+        }
+        std::fs::write(&sealed, "of no use before the question is answered").unwrap();
+        for _ in 0..TIMES {
+            interrupt(&asked_for_passphrase, &["whoami"], "Passphrase of the sealed file: ").await;
+        }
+    })
+    .await;
+}
+
+async fn interrupt(program: &Program, arguments: &[&str], question: &str) {
+    let mut terminal = program.on_terminal(arguments);
+    terminal.expect_secret(question).await;
+    terminal.type_in("half a pass");
+    terminal.type_in(CTRL_C);
+    terminal.expect("Interrupted.");
+    assert!(terminal.echoes());
+    let (shown, status) = terminal.end();
+    assert_eq!(status, 130, "{shown}");
+    assert!(!shown.contains("half"), "{shown}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

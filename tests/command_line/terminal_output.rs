@@ -57,7 +57,7 @@ async fn colours_are_for_those_who_want_them() {
         assert!(shown.contains("\x1b[1msite\x1b[0m") && shown.contains("\x1b[33mpending"), "{shown:?}");
         let (shown, status) = program.on_terminal(&["project", "show", "absent"]).end();
         assert!(shown.contains("\x1b[31merror:\x1b[0m There is no project absent."), "{shown:?}");
-        assert_eq!(status, 2);
+        assert_eq!(status, 4);
         assert!(!program.succeed(&list).contains(ESCAPE));
         assert!(!program.run(&["project", "show", "absent"]).stderr.contains(ESCAPE));
         for (name, value) in [("NO_COLOR", "1"), ("TERM", "dumb")] {

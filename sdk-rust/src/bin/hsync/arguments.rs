@@ -157,11 +157,12 @@ Exit status:
   3  nobody is signed in, or the session has ended (signed_out)
   4  refused, or not found (forbidden)
   5  the request breaks a rule (invalid_request)
-  6  the present state does not allow it (conflict)
+  6  the present state does not allow it, or the repository cannot be fetched (conflict)
   7  a limit is reached (limit_reached, rate_limited)
   8  the server cannot be reached, is busy or did not answer in time (offline, unavailable, timeout)
   9  the job was cancelled (cancelled)
   10  the key store or a file cannot be used (storage)
   11  this client and the server do not understand each other (upgrade_required)
   130, 143  interrupted by Ctrl-C or a signal (interrupted); what this run had started on the
-     server is cancelled, and nothing that others have";
+     server is cancelled, and nothing that others have. Ctrl-C is how `hsync notifications
+     --follow` is meant to end: that is 0";

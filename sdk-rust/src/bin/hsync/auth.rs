@@ -71,6 +71,10 @@ async fn credentials(arguments: &LoginArguments) -> Result<(String, Secret)> {
     };
     let password = match arguments.password_stdin {
         true => prompt::first_line().await?,
+        // There is no way to set another if this one is not what was meant.
+        false if arguments.register => {
+            prompt::new_secret("Password: ", "The password again: ", NO_TERMINAL).await?
+        }
         false => prompt::secret("Password: ", NO_TERMINAL).await?,
     };
     Ok((email, password))
@@ -96,6 +100,7 @@ pub(crate) async fn whoami(connection: &Connection, settings: &Settings, output:
         text.parts([Cell::styled(Style::Strong, &user.display_name), format!(" <{}>", user.email).into()]);
         text.line(format!("user {}", user.id));
         text.line(format!("team {}", user.personal_team_id));
+        text.line(format!("device {}", session.device_id));
         text.line(format!("on {}", settings.get(SettingName::Server).value.unwrap_or_default()));
         if !session.persistent {
             text.line("the session ends with this run: nothing is kept");

@@ -9,7 +9,14 @@ use std::{
 };
 
 use futures::TryStreamExt as _;
-use hivesync::{Client, Secret, jobs::JobState, keychain::MemoryStore, projects::Project, teams::Team};
+use hivesync::{
+    Client, Secret,
+    jobs::JobState,
+    keychain::MemoryStore,
+    page,
+    projects::Project,
+    teams::{Invitation, Team},
+};
 use tokio::sync::MutexGuard;
 use uuid::Uuid;
 
@@ -48,7 +55,7 @@ impl Connection {
     pub(crate) async fn open(settings: &Settings) -> Result<Self> {
         let credentials = environment_credentials()?;
         let client = match credentials {
-            None => settings.client(key_store::open().await?).await?,
+            None => settings.client(key_store::open_existing().await?).await?,
             Some(_) => settings.client(Arc::new(MemoryStore::new())).await?,
         };
         Ok(Self {
@@ -153,7 +160,7 @@ impl Connection {
             let all: Vec<Project> = projects.all(team.id).try_collect().await?;
             found.extend(all.into_iter().filter(|project| project.name == id_or_name));
         }
-        only("project", id_or_name, found)
+        only("project", id_or_name, "hsync project list", found)
     }
 
     /// The team with this id or name.
@@ -163,7 +170,19 @@ impl Connection {
             return Ok(teams.get(id).await?);
         }
         let all: Vec<Team> = teams.all().try_collect().await?;
-        only("team", id_or_name, all.into_iter().filter(|team| team.name == id_or_name).collect())
+        let found = all.into_iter().filter(|team| team.name == id_or_name).collect();
+        only("team", id_or_name, "hsync team list", found)
+    }
+
+    /// The id of the invitation with this id, or to the team with this name.
+    pub(crate) async fn invitation(&self, id_or_team: &str) -> Result<Uuid> {
+        if let Ok(id) = Uuid::try_parse(id_or_team) {
+            return Ok(id);
+        }
+        let teams = self.client.teams();
+        let all: Vec<Invitation> = page::stream(|page| teams.my_invitations(page)).try_collect().await?;
+        let found = all.into_iter().filter(|invitation| invitation.team_name == id_or_team).collect();
+        only("invitation to", id_or_team, "hsync team invitations", found).map(|found: Invitation| found.id)
     }
 
     /// The id of the team with this id or name; the user's own if none is named.
@@ -179,15 +198,20 @@ impl Connection {
     }
 }
 
-/// What a name means, if it means one thing.
-fn only<T>(noun: &str, name: &str, mut found: Vec<T>) -> Result<T> {
+/// What a name means, if it means one thing; `list` is the command that shows all of them.
+fn only<T>(noun: &'static str, name: &str, list: &'static str, mut found: Vec<T>) -> Result<T> {
     match (found.pop(), found.is_empty()) {
         (Some(one), true) => Ok(one),
-        (Some(_), false) => Err(Failure::Usage(format!(
-            "There are several: {noun} {name}. Use the id, see `hsync {noun} list`."
-        ))),
-        (None, _) => Err(Failure::Usage(format!("There is no {noun} {name}. See `hsync {noun} list`."))),
+        (Some(_), false) => {
+            Err(Failure::Usage(format!("There are several: {noun} {name}. Use the id, see `{list}`.")))
+        }
+        (None, _) => Err(Failure::Missing { noun, name: name.to_owned(), list }),
     }
+}
+
+/// Whether the environment has each run sign in by itself.
+pub(crate) fn signs_in_each_run() -> bool {
+    matches!(environment_credentials(), Ok(Some(_)))
 }
 
 /// Credentials that a machine without a key store gives to each run. Not arguments: those are shown to

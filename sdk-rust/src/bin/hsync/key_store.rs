@@ -6,7 +6,7 @@ use std::{
     fs::File,
     io::{self, BufRead as _, BufReader, Read as _},
     os::unix::fs::MetadataExt as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 #[cfg(unix)]
@@ -25,18 +25,34 @@ const PASSPHRASE_BYTES_MAX: usize = 4096;
 #[cfg(unix)]
 const NO_TERMINAL: &str = "There is no terminal to ask for the passphrase at. Name a file that holds it in HSYNC_SEALED_PASSPHRASE_FILE.";
 
-/// The sealed file that HSYNC_SEALED_FILE names, else the key store of this machine.
+/// The sealed file that HSYNC_SEALED_FILE names, which need not be there yet, else the key store of this machine.
 pub(crate) async fn open() -> Result<Arc<dyn SecretStore>> {
     #[cfg(unix)]
     if let Some(file) = named("HSYNC_SEALED_FILE") {
-        return Ok(Arc::new(keychain::SealedFile::new(file, passphrase().await?)?));
+        let passphrase = passphrase(is_missing(&file)).await?;
+        return Ok(Arc::new(keychain::SealedFile::new(file, passphrase)?));
     }
     Ok(keychain::default_store().await)
 }
 
-/// The first line of the file that HSYNC_SEALED_PASSPHRASE_FILE names, else what is typed.
+/// As [`open`], for what somebody has signed in to: a sealed file that is not there holds nothing, and needs no
+/// passphrase.
+pub(crate) async fn open_existing() -> Result<Arc<dyn SecretStore>> {
+    #[cfg(unix)]
+    if named("HSYNC_SEALED_FILE").is_some_and(|file| is_missing(&file)) {
+        return Ok(Arc::new(keychain::MemoryStore::new()));
+    }
+    open().await
+}
+
 #[cfg(unix)]
-async fn passphrase() -> Result<Secret> {
+fn is_missing(file: &Path) -> bool {
+    file.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+}
+
+/// The first line of the file that HSYNC_SEALED_PASSPHRASE_FILE names, else what is typed; twice if it is a new one.
+#[cfg(unix)]
+async fn passphrase(is_new: bool) -> Result<Secret> {
     match named("HSYNC_SEALED_PASSPHRASE_FILE") {
         Some(path) => {
             let unreadable = |error| {
@@ -52,6 +68,10 @@ async fn passphrase() -> Result<Secret> {
                 return Err(Failure::Usage(say));
             }
             first_line(file).map_err(unreadable)
+        }
+        None if is_new => {
+            let question = "Passphrase of the new sealed file: ";
+            prompt::new_secret(question, "The passphrase again: ", NO_TERMINAL).await
         }
         None => prompt::secret("Passphrase of the sealed file: ", NO_TERMINAL).await,
     }

@@ -27,7 +27,7 @@ pub(crate) enum ProjectCommand {
     Create {
         /// What it is called
         name: String,
-        /// The repository: https:// or ssh://, with a local server also file://
+        /// The repository: https://, with a local server also file://
         #[arg(long)]
         url: Option<String>,
         /// The team's id or name

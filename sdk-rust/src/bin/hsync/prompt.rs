@@ -5,7 +5,10 @@
     reason = "reading from a terminal blocks, for as long as its user thinks"
 )]
 
-use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
+use std::{
+    future::pending,
+    io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _},
+};
 
 use hivesync::Secret;
 use tokio::task::spawn_blocking;
@@ -44,10 +47,32 @@ pub(crate) async fn secret(question: &'static str, otherwise: &str) -> Result<Se
     }
     #[cfg(unix)]
     let mut echo = Echo::remember();
-    let answer = spawn_blocking(move || rpassword::prompt_password(question)).await;
+    let answer =
+        spawn_blocking(move || rpassword::prompt_password(question)).await.map_err(io::Error::other)?;
+    if answer.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::Interrupted) {
+        // Ctrl-C has become a signal, which is on its way and says how this run ends.
+        return pending().await;
+    }
     #[cfg(unix)]
     echo.leave_alone();
-    Ok(Secret::new(answer.map_err(io::Error::other)??))
+    Ok(Secret::new(answer?))
+}
+
+/// Asks for a secret that nobody can look up later: twice.
+///
+/// # Errors
+///
+/// As [`secret`], and `Usage` if the two are not the same.
+pub(crate) async fn new_secret(
+    question: &'static str,
+    question_again: &'static str,
+    otherwise: &str,
+) -> Result<Secret> {
+    let first = secret(question, otherwise).await?;
+    match secret(question_again, otherwise).await?.expose() == first.expose() {
+        true => Ok(first),
+        false => Err(Failure::Usage("The two are not the same. Nothing was done; try again.".to_owned())),
+    }
 }
 
 /// Asks whether to do what cannot be undone: the answer must be `name`.

@@ -3,15 +3,14 @@
 use clap::{Subcommand, ValueEnum};
 use futures::TryStreamExt as _;
 use hivesync::{
-    page,
+    ErrorReason, page,
     teams::{Invitation, Member, Team, TeamRole},
 };
 use serde_json::json;
-use uuid::Uuid;
 
 use crate::{
     connection::Connection,
-    failure::Result,
+    failure::{Failure, Result},
     job::word,
     output::Output,
     schema::{INVITATION, MEMBER, ROLE, TEAM, help},
@@ -41,7 +40,8 @@ pub(crate) enum TeamCommand {
     },
     /// Invite a person to a team
     ///
-    /// The invitation appears in that person's notifications, and in `hsync team invitations`.
+    /// The person sees it in `hsync team invitations`; whoever has an account already is notified, too. To somebody
+    /// without an account it shows once they have registered this address.
     #[command(after_help = help(
         "  hsync team invite Engines bob@example.org\n  \
          hsync team invite Engines eve@example.org --role guest",
@@ -66,13 +66,13 @@ pub(crate) enum TeamCommand {
     Invitations,
     /// Accept an invitation
     #[command(after_help = help(
-        "  hsync team accept 0192f0c4-5e1a-7b2c-9d3e-4f5061728394",
+        "  hsync team accept Engines\n  hsync team accept 0192f0c4-5e1a-7b2c-9d3e-4f5061728394",
         "MEMBER",
         &[MEMBER, ROLE],
     ))]
     Accept {
-        /// The invitation's id
-        invitation: Uuid,
+        /// The invitation's id, or the name of the team
+        invitation: String,
     },
 }
 
@@ -118,7 +118,13 @@ pub(crate) async fn run(command: TeamCommand, connection: &Connection, output: O
         }
         TeamCommand::Invite { team, email, role } => {
             let team = connection.team(&team).await?;
-            let invitation = teams.invite(team.id, &email, role.into()).await?;
+            let invited = teams.invite(team.id, &email, role.into()).await.map_err(Failure::from);
+            let invitation = invited.map_err(|failure| {
+                let message =
+                    format!("{email} is in the team {} already, or is invited to it already.", team.name);
+                let next = format!("Run `hsync team members {}` to see who is in it.", team.id);
+                failure.told(ErrorReason::AlreadyExists, message, next)
+            })?;
             output.result(&invitation, |invitation, text| {
                 let until = moment(invitation.expires_at);
                 text.line(format!("Invited {email} to {} until {until}.", invitation.team_name));
@@ -132,7 +138,7 @@ pub(crate) async fn run(command: TeamCommand, connection: &Connection, output: O
             })
         }
         TeamCommand::Accept { invitation } => {
-            let member = teams.accept(invitation).await?;
+            let member = teams.accept(connection.invitation(&invitation).await?).await?;
             output.result(&member, |member, text| {
                 text.line(format!("You are a {} of team {} now.", word(&member.role), member.team_id));
             })

@@ -5,6 +5,7 @@ use std::cell;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use futures::{StreamExt as _, TryStreamExt as _};
 use hivesync::{
+    Error, ErrorReason,
     page::{self, PageRequest},
     projects::{Commit, FileQuery, TreeEntry, TreeEntryKind, TreeQuery},
 };
@@ -43,7 +44,8 @@ pub(super) async fn tree(
         commit.replace(Some(tree.commit));
         Ok(tree.page)
     });
-    let entries: Vec<TreeEntry> = entries.try_collect().await?;
+    let entries: Vec<TreeEntry> =
+        entries.try_collect().await.map_err(|error| not_in_mirror(error, "directory", &query.path))?;
     let (commit, left_out) = (commit.into_inner(), left_out.get());
     let result = json!({"commit": commit, "left_out": left_out, "entries": &entries});
     output.result(&result, |_, text| {
@@ -82,7 +84,8 @@ pub(super) async fn cat(
 ) -> Result<()> {
     let project = connection.project(project).await?;
     let query = FileQuery { commit, ..FileQuery::default() };
-    let mut file = connection.client().projects().read_file(project.id, path, query).await?;
+    let file = connection.client().projects().read_file(project.id, path, query).await;
+    let mut file = file.map_err(|error| not_in_mirror(error, "file", path))?;
     if output.is_json() {
         let header = file.header().clone();
         let content = BASE64_STANDARD.encode(file.read_all(FILE_BYTES_MAX).await?);
@@ -124,13 +127,22 @@ pub(super) async fn log(
         commit.replace(Some(log.commit));
         Ok(log.page)
     });
-    let commits: Vec<Commit> = commits.take(wanted).try_collect().await?;
+    let commits: Vec<Commit> =
+        commits.take(wanted).try_collect().await.map_err(|error| not_in_mirror(error, "commit", ""))?;
     let (commit, more) = (commit.into_inner(), goes_on.get() || sent.get() > wanted);
     let result = json!({"commit": commit, "more": more, "commits": &commits});
     output.result(&result, |_, text| match full {
         true => commits.iter().for_each(|commit| describe(commit, text)),
         false => text.table(&commits.iter().map(row).collect::<Vec<_>>()),
     })
+}
+
+/// What the server says of a project that was found: what is missing is in its mirror.
+fn not_in_mirror(error: Error, noun: &str, path: &str) -> Failure {
+    let message = format!("The mirror has no {} there.", format!("{noun} {path}").trim_end());
+    let next = "Run `hsync repo tree PROJECT --recursive` to see what it has, and `hsync repo sync PROJECT` to bring \
+                it up to date.";
+    Failure::from(error).told(ErrorReason::NotFound, message, next)
 }
 
 fn row(commit: &Commit) -> [Cell; 4] {
