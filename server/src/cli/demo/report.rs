@@ -197,8 +197,10 @@ impl Report {
             println!("  {:>9.1} ms  {}", step.ms, step.name);
         }
         println!("\nTry next");
-        println!("  hivesync dev                 a server that stays, with a worker");
-        println!("  hsync login --register       an account on it");
-        println!("  hsync --help                 what else there is");
+        println!("  cargo build --release --workspace             among the sources: makes hsync, too");
+        println!("  export PATH=\"$PWD/target/release:$PATH\"");
+        println!("  hivesync dev                                  a server that stays, with a worker");
+        println!("  hsync login ada@example.org --register        an account on it");
+        println!("  hsync --help                                  what else there is");
     }
 }
