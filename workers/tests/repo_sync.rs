@@ -1,6 +1,9 @@
 //! `repo_sync` against real git and hostile repositories.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::disallowed_methods, reason = "the test plays the host, and starts threads for it")]
+
+mod remote;
 
 use std::{
     collections::HashMap,
@@ -19,10 +22,18 @@ use hivesync_proto::{
     },
 };
 use hivesync_workers::{
-    git::{mirror::Mirror, pack::DELTA_DEPTH_MAX},
-    kinds::{JobContext, JobError, ProgressSink, cleanup, repo_sync},
+    git::{
+        Git,
+        mirror::{Mirror, MirrorError},
+        pack::DELTA_DEPTH_MAX,
+    },
+    kinds::{
+        JobContext, JobError, ProgressSink, cleanup,
+        repo_sync::{self, Source},
+    },
     sandbox::stop::{self, StopSender},
 };
+use remote::{Kind, Remote};
 use tempfile::TempDir;
 
 const PROJECT: &str = "0198f000-0000-7000-8000-000000000001";
@@ -61,9 +72,7 @@ impl Bench {
     }
 
     fn commit(&self, name: &str, content: &str) {
-        fs::write(self.source().join(name), content).unwrap();
-        self.git(&["add", "-A"]);
-        self.git(&["commit", "-q", "-m", name]);
+        self.commit_bytes(name, content.as_bytes());
     }
 
     fn context(&self, lease_epoch: u64) -> (JobContext, StopSender) {
@@ -93,6 +102,48 @@ impl Bench {
     async fn sync(&self, lease_epoch: u64) -> Result<RepoSyncResult, JobError> {
         let (context, _stop) = self.context(lease_epoch);
         repo_sync::run(context, self.work(QUOTA_BYTES)).await
+    }
+
+    /// Syncs over HTTP.
+    async fn sync_from(
+        &self,
+        remote: &Remote,
+        lease_epoch: u64,
+        quota_bytes: u64,
+    ) -> Result<RepoSyncResult, JobError> {
+        let work_dir = TempDir::new().unwrap();
+        let (context, _stop) = self.context(lease_epoch);
+        let git = Git {
+            work_dir: work_dir.path().to_owned(),
+            protocol: "http",
+            pin: None,
+            // Shorter than git's own patience with a host that says nothing (`http.lowSpeedTime`).
+            wall_limit: Duration::from_secs(20),
+        };
+        let source = Source { url: remote.url("source/.git"), git };
+        repo_sync::sync(context, PROJECT.parse().unwrap(), source, quota_bytes).await
+    }
+
+    /// Commits files of so many bytes, each in a pack of its own.
+    fn commit_packs(&self, sizes_bytes: &[usize]) {
+        for (number, bytes) in sizes_bytes.iter().enumerate() {
+            let content = [&number.to_le_bytes(), noise(*bytes).as_slice()].concat();
+            self.commit_bytes(&format!("file-{number}"), &content);
+            self.git(&["repack", "-dq"]);
+        }
+    }
+
+    fn commit_bytes(&self, name: &str, content: &[u8]) {
+        fs::write(self.source().join(name), content).unwrap();
+        self.git(&["add", "-A"]);
+        self.git(&["commit", "-q", "-m", name]);
+    }
+
+    /// That a sync left nothing but the mirror, and this as it was.
+    fn assert_untouched(&self, before: &(String, String)) {
+        assert_eq!(&self.mirror_state(), before);
+        assert_eq!(fs::read_dir(self.mirror().parent().unwrap()).unwrap().count(), 3);
+        assert_eq!(processes_in(&self.data_dir()), Vec::<i32>::new());
     }
 
     /// What the mirror holds: refs, HEAD, and whether git finds it whole.
@@ -231,11 +282,8 @@ async fn runs_nothing_that_a_repository_brings_along() {
     assert_eq!(fs::read_dir(bench.data_dir().join("tmp")).unwrap().count(), 0);
 }
 
-#[tokio::test]
-async fn refuses_objects_that_would_harm_a_checkout() {
-    let bench = Bench::new();
-    bench.sync(1).await.unwrap();
-    let before = bench.mirror_state();
+/// A branch `evil` with a file `.git`.
+fn add_evil_branch(bench: &Bench) {
     let blob = bench.git(&["hash-object", "-w", "one.txt"]);
     let tree = bench.dir.path().join("tree");
     fs::write(&tree, format!("100644 blob {blob}\t.git\n")).unwrap();
@@ -244,6 +292,14 @@ async fn refuses_objects_that_would_harm_a_checkout() {
     let tree = String::from_utf8(output.stdout).unwrap();
     let commit = bench.git(&["commit-tree", "-m", "evil", tree.trim()]);
     bench.git(&["update-ref", "refs/heads/evil", &commit]);
+}
+
+#[tokio::test]
+async fn refuses_objects_that_would_harm_a_checkout() {
+    let bench = Bench::new();
+    bench.sync(1).await.unwrap();
+    let before = bench.mirror_state();
+    add_evil_branch(&bench);
     assert_eq!(reason(bench.sync(2).await), (FailureClass::NonRetryable, ErrorReason::RepositoryRejected));
     assert_eq!(bench.mirror_state(), before);
     bench.git(&["update-ref", "-d", "refs/heads/evil"]);
@@ -346,6 +402,103 @@ async fn keeps_to_the_quota() {
         assert_eq!(bench.mirror_state(), before);
     }
     assert!(bench.sync(4).await.unwrap().mirror_bytes > 4_000_000);
+}
+
+/// Makes sure that what a repository holds was refused, and why.
+fn assert_rejected(result: Result<RepoSyncResult, JobError>, detail: &str, case: &str) {
+    let Err(JobError::Failed(failure)) = &result else { panic!("{case}: {result:?}") };
+    assert!(failure.detail.contains(detail), "{case}: {failure:?}");
+    assert_eq!(reason(result), (FailureClass::NonRetryable, ErrorReason::RepositoryRejected), "{case}");
+}
+
+#[tokio::test]
+async fn mirrors_over_http_and_has_every_pack_checked() {
+    for kind in [Kind::Smart, Kind::SmartOld] {
+        let bench = Bench::new();
+        let remote = Remote::start(bench.dir.path(), kind);
+        assert_eq!(bench.sync_from(&remote, 1, QUOTA_BYTES).await.unwrap().objects_received, 3, "{kind:?}");
+        bench.commit("two.txt", "two");
+        assert_eq!(bench.sync_from(&remote, 2, QUOTA_BYTES).await.unwrap().objects_received, 3, "{kind:?}");
+        assert_eq!(bench.mirror_state().0, bench.git(&["for-each-ref"]));
+        // Nothing new: a branch that points to what is there.
+        bench.git(&["branch", "old", "HEAD~1"]);
+        assert_eq!(bench.sync_from(&remote, 3, QUOTA_BYTES).await.unwrap().bytes_received, 0, "{kind:?}");
+        let before = bench.mirror_state();
+        add_evil_branch(&bench);
+        let name = format!("{kind:?}");
+        assert_rejected(bench.sync_from(&remote, 4, QUOTA_BYTES).await, "refused what it received", &name);
+        bench.assert_untouched(&before);
+        bench.git(&["update-ref", "-d", "refs/heads/evil"]);
+        bench.commit_bytes("big", &noise(4_000_000));
+        assert_rejected(bench.sync_from(&remote, 5, 1_000_000).await, "larger than its quota", &name);
+        bench.assert_untouched(&before);
+    }
+}
+
+type Prepare = fn(&Bench);
+
+#[tokio::test]
+async fn refuses_what_a_file_server_sends_unchecked() {
+    let shapes: [(&str, Prepare); 4] = [
+        ("one pack with an evil tree", |bench| {
+            add_evil_branch(bench);
+            bench.git(&["repack", "-adq"]);
+        }),
+        ("one pack", |bench| drop(bench.git(&["repack", "-adq"]))),
+        ("several packs", |bench| bench.commit_packs(&[10, 10])),
+        ("objects without a pack", |_| {}),
+    ];
+    for (shape, prepare) in shapes {
+        let bench = Bench::new();
+        bench.sync(1).await.unwrap();
+        let before = bench.mirror_state();
+        bench.commit("two.txt", "two");
+        prepare(&bench);
+        bench.git(&["update-server-info"]);
+        let remote = Remote::start(bench.dir.path(), Kind::Dumb(usize::MAX));
+        assert_rejected(bench.sync_from(&remote, 2, QUOTA_BYTES).await, "smart protocol", shape);
+        bench.assert_untouched(&before);
+    }
+}
+
+/// What lies on the disk is the same in all cases, and as git leaves it when it has checked it.
+#[test]
+fn takes_a_pack_only_if_git_says_that_it_checked_it() {
+    let bench = Bench::new();
+    bench.git(&["repack", "-adq"]);
+    let mirror = Mirror::claim(&bench.data_dir(), PROJECT.parse().unwrap(), 1).unwrap();
+    let staging = mirror.stage().unwrap();
+    for entry in fs::read_dir(bench.source().join(".git/objects/pack")).unwrap().map(Result::unwrap) {
+        fs::copy(entry.path(), staging.git_dir().join("objects/pack").join(entry.file_name())).unwrap();
+    }
+    let record = bench.dir.path().join("record");
+    assert!(matches!(staging.check(&record), Err(MirrorError::Disk(_))));
+    for (line, is_taken) in [
+        ("", false),
+        (r#"{"event":"start","argv":["git","index-pack","--stdin"]}"#, false),
+        (r#"{"event":"start","argv":["git","index-pack","--stdin","--strict"]}"#, true),
+    ] {
+        fs::write(&record, line).unwrap();
+        let result = staging.check(&record);
+        assert_eq!(result.is_ok(), is_taken, "{line}");
+        assert!(is_taken || matches!(result, Err(MirrorError::Unchecked)), "{result:?}");
+    }
+    fs::create_dir(staging.git_dir().join("objects/00")).unwrap();
+    assert!(matches!(staging.check(&record), Err(MirrorError::Unchecked)));
+}
+
+#[tokio::test]
+async fn stops_a_file_server_that_sends_more_than_the_quota_in_many_packs() {
+    let bench = Bench::new();
+    bench.sync(1).await.unwrap();
+    let before = bench.mirror_state();
+    bench.commit_packs(&[600_000; 6]);
+    bench.git(&["update-server-info"]);
+    // The last pack never comes: only who looks at the disk meanwhile knows that it is too much already.
+    let remote = Remote::start(bench.dir.path(), Kind::Dumb(5));
+    assert_rejected(bench.sync_from(&remote, 2, 1_000_000).await, "larger than its quota", "many packs");
+    assert!(remote.packs_served() > 1, "one alone is within the limit of each file");
+    bench.assert_untouched(&before);
 }
 
 #[tokio::test]

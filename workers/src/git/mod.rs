@@ -5,6 +5,7 @@ mod environment;
 pub mod mirror;
 pub mod pack;
 pub mod progress;
+pub mod record;
 pub mod snapshot;
 pub mod version;
 
@@ -13,8 +14,6 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
-
-use hivesync_proto::repository_url::RepositoryScheme;
 
 use crate::sandbox::{Command, Limits};
 
@@ -33,7 +32,7 @@ pub struct Git {
     /// Where git starts: the job's private directory.
     pub work_dir: PathBuf,
     /// The one protocol that it may speak.
-    pub protocol: RepositoryScheme,
+    pub protocol: &'static str,
     /// The value of `http.curloptResolve`.
     pub pin: Option<String>,
     /// Time that a run may take.
@@ -56,11 +55,7 @@ impl Git {
         Command {
             program: "git",
             arguments: all,
-            environment: environment::environment(
-                self.protocol.as_str(),
-                self.pin.as_deref(),
-                alternate_objects,
-            ),
+            environment: environment::environment(self.protocol, self.pin.as_deref(), alternate_objects),
             directory: self.work_dir.clone(),
             limits: Limits {
                 wall: self.wall_limit,

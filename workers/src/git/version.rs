@@ -2,7 +2,6 @@
 
 use std::{path::Path, time::Duration};
 
-use hivesync_proto::repository_url::RepositoryScheme;
 use thiserror::Error;
 
 use super::Git;
@@ -30,12 +29,7 @@ pub enum GitError {
 /// # Errors
 /// If it does not run, or is too old.
 pub async fn check(work_dir: &Path) -> Result<(), GitError> {
-    let git = Git {
-        work_dir: work_dir.to_owned(),
-        protocol: RepositoryScheme::Https,
-        pin: None,
-        wall_limit: LIMIT,
-    };
+    let git = Git { work_dir: work_dir.to_owned(), protocol: "https", pin: None, wall_limit: LIMIT };
     let command = git.command(work_dir, None, 0, &["version"]);
     let (_sender, stop) = stop::channel();
     let output = sandbox::run(command, &stop, |_| {}).await.map_err(|_| GitError::Missing)?;

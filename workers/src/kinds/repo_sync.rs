@@ -1,6 +1,9 @@
 //! Fetches a repository into its mirror.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::{
+    path::PathBuf,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
 
 use hivesync_proto::{
     repository_url::{RepositoryScheme, RepositoryUrl},
@@ -15,7 +18,7 @@ use crate::{
         address::{self, AddressError},
         mirror::{Mirror, MirrorError, Staging},
         pack::PackError,
-        progress,
+        progress, record,
         snapshot::{Snapshot, SnapshotError},
     },
     sandbox::{self, Command, DiskLimit, Output, RunError, WorkDir},
@@ -62,20 +65,41 @@ pub async fn run(context: JobContext, work: RepoSyncWork) -> Result<RepoSyncResu
     let work_dir = WorkDir::create(&context.tmp_dir)?;
     let git = Git {
         work_dir: work_dir.path().to_owned(),
-        protocol: url.scheme(),
+        protocol: url.scheme().as_str(),
         pin: pin(&url).await?,
         wall_limit: context.time_limit,
     };
+    let source = Source { url: url.to_string(), git };
+    sync(context, project_id, source, work.quota_bytes).await
+}
+
+/// A repository whose address has been judged.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// The address.
+    pub url: String,
+    /// How git goes there.
+    pub git: Git,
+}
+
+/// Brings the mirror of a project up to date from there. It may take `quota_bytes`.
+///
+/// # Errors
+/// If the repository cannot be had or kept, or if a newer lease has taken over. The mirror is then as it was.
+pub async fn sync(
+    context: JobContext,
+    project_id: Uuid,
+    source: Source,
+    quota_bytes: u64,
+) -> Result<RepoSyncResult, JobError> {
     let (data_dir, epoch) = (context.data_dir.clone(), context.lease_epoch);
     let mirror = task::blocking(move || Mirror::claim(&data_dir, project_id, epoch)).await??;
-    let sync = Sync { context, git, url: url.to_string(), quota_bytes: work.quota_bytes };
-    sync.run(mirror).await
+    Sync { context, source, quota_bytes }.run(mirror).await
 }
 
 struct Sync {
     context: JobContext,
-    git: Git,
-    url: String,
+    source: Source,
     quota_bytes: u64,
 }
 
@@ -87,10 +111,11 @@ impl Sync {
         }
         let staging = mirror.stage()?;
         let objects_received = self.fetch(&mirror, &staging).await?;
+        let record = self.record();
+        let staging = task::blocking(move || staging.check(&record).map(|()| staging)).await??;
         let mut fetched = self.pack_refs(&mirror, &staging).await?;
         // The refs are those of the fetch, which may be newer than the listing.
         fetched.head = remote.head.filter(|head| fetched.refs.contains_key(head));
-        let staging = task::blocking(move || staging.check_packs().map(|()| staging)).await??;
         let bytes_received = staging.packs_bytes()?;
         if self.context.stop.is_asked() {
             return Err(JobError::Stopped);
@@ -105,8 +130,9 @@ impl Sync {
     }
 
     async fn list_remote(&self, mirror: &Mirror) -> Result<Snapshot, JobError> {
-        let arguments = ["ls-remote", "--symref", "--", &self.url, "HEAD", "refs/heads/*", "refs/tags/*"];
-        let command = self.git.command(&mirror.git_dir(), None, FILE_SLACK_BYTES, &arguments);
+        let arguments =
+            ["ls-remote", "--symref", "--", &self.source.url, "HEAD", "refs/heads/*", "refs/tags/*"];
+        let command = self.source.git.command(&mirror.git_dir(), None, FILE_SLACK_BYTES, &arguments);
         let output = self.run_git(command, |_| {}).await?;
         if !output.status.success() {
             return Err(unreachable_repository("git ls-remote", &output));
@@ -115,7 +141,7 @@ impl Sync {
     }
 
     /// Fetches into the staging repository, and returns how many objects came. git itself checks that
-    /// every object is sound and that everything the new refs need is there.
+    /// every object is sound, if the other side lets it, and that everything the new refs need is there.
     async fn fetch(&self, mirror: &Mirror, staging: &Staging) -> Result<u64, JobError> {
         let room_bytes =
             self.quota_bytes.saturating_sub(mirror.meta().mirror_bytes).saturating_add(FILE_SLACK_BYTES);
@@ -130,17 +156,19 @@ impl Sync {
             "--no-show-forced-updates",
             "--progress",
             "--",
-            &self.url,
+            &self.source.url,
         ];
         arguments.extend(REFSPECS);
         let objects = AtomicU64::new(0);
         let alternate = mirror.git_dir().join("objects");
-        let mut command = self.git.command(staging.git_dir(), Some(&alternate), room_bytes, &arguments);
+        let mut command =
+            self.source.git.command(staging.git_dir(), Some(&alternate), room_bytes, &arguments);
         command.disk = Some(DiskLimit {
             directory: staging.git_dir().to_owned(),
             bytes: room_bytes.saturating_add(staging.bytes()?),
             entries: ENTRIES_MAX,
         });
+        record::keep(&mut command, &self.record());
         let output = self
             .run_git(command, |line| {
                 let Some(progress) = progress::parse(line) else { return };
@@ -162,12 +190,17 @@ impl Sync {
         Err(unreachable_repository("git fetch", &output))
     }
 
+    /// Where git writes down how it fetched.
+    fn record(&self) -> PathBuf {
+        self.source.git.work_dir.join("fetch.record")
+    }
+
     async fn pack_refs(&self, mirror: &Mirror, staging: &Staging) -> Result<Snapshot, JobError> {
         say(&self.context, JobPhase::Verifying);
         let alternate = mirror.git_dir().join("objects");
         let file_bytes = self.quota_bytes.saturating_add(FILE_SLACK_BYTES);
         let arguments = ["pack-refs", "--all", "--prune"];
-        let command = self.git.command(staging.git_dir(), Some(&alternate), file_bytes, &arguments);
+        let command = self.source.git.command(staging.git_dir(), Some(&alternate), file_bytes, &arguments);
         let output = self.run_git(command, |_| {}).await?;
         if !output.status.success() {
             return Err(JobError::failed(FailureClass::Infra, ErrorReason::Internal, "git pack-refs failed"));
@@ -273,6 +306,7 @@ impl From<MirrorError> for JobError {
             MirrorError::Pack(error @ PackError::Unreadable) => {
                 Self::failed(FailureClass::Infra, ErrorReason::Internal, &error.to_string())
             }
+            MirrorError::Unchecked => rejected(&error.to_string()),
             MirrorError::Quota => rejected("the repository is larger than its quota"),
             MirrorError::Disk(error) => error.into(),
         }

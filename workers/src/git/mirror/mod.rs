@@ -64,6 +64,9 @@ pub enum MirrorError {
     /// What was fetched has objects that are not kept.
     #[error(transparent)]
     Pack(#[from] PackError),
+    /// What was fetched is not what git leaves when it fetches one pack, and checks it.
+    #[error("git has not checked what it received; only its smart protocol is accepted")]
+    Unchecked,
     /// It would be larger than its quota.
     #[error("the repository is larger than its quota")]
     Quota,

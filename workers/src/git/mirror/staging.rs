@@ -9,7 +9,7 @@ use crate::entropy;
 
 use super::{
     super::{
-        pack,
+        pack, record,
         snapshot::{Snapshot, SnapshotError},
     },
     MirrorError, disk, layout,
@@ -86,12 +86,18 @@ impl Staging {
         disk::size_bytes(&self.packs())
     }
 
-    /// Makes sure that what was received can be read at a bounded cost. Blocks.
+    /// Makes sure that what was received is one pack at most, that git checked it by the `record` of the fetch, and that
+    /// it can be read at a bounded cost. Blocks.
     ///
     /// # Errors
-    /// If an object stands on too many others, or if the disk fails.
-    pub fn check_packs(&self) -> Result<(), MirrorError> {
-        for stem in self.stems()? {
+    /// If one of these is not so, or if the disk fails.
+    pub fn check(&self, record: &Path) -> Result<(), MirrorError> {
+        let stems = self.stems()?;
+        let checked = record::checked_packs(record)?.ok_or(MirrorError::Unchecked)?;
+        if stems.len() > checked.min(1) || !self.holds_only(&stems)? {
+            return Err(MirrorError::Unchecked);
+        }
+        for stem in stems {
             pack::check_depth(&self.packs().join(format!("{stem}.idx")))?;
         }
         Ok(())
@@ -120,6 +126,27 @@ impl Staging {
         disk::sync(&source)?;
         fs::rename(&source, mirror.join(PACKED_REFS))?;
         disk::sync(mirror)
+    }
+
+    /// Whether these packs are all that there is of objects.
+    fn holds_only(&self, stems: &[String]) -> io::Result<bool> {
+        for entry in fs::read_dir(self.git_dir.join("objects"))? {
+            let name = entry?.file_name();
+            if name != "pack" && name != "info" {
+                return Ok(false);
+            }
+        }
+        for entry in fs::read_dir(self.packs())? {
+            let path = entry?.path();
+            let is_known = path
+                .extension()
+                .is_some_and(|extension| PACK_EXTENSIONS.iter().any(|known| extension == *known));
+            let stem = path.file_stem().unwrap_or_default();
+            if !is_known || !stems.iter().any(|known| stem == known.as_str()) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn packs(&self) -> PathBuf {
