@@ -37,7 +37,7 @@ impl Dev {
             Ok(config) => config,
             Err(faults) => return super::refuse(&faults),
         };
-        self.serve(config).await.unwrap_or_else(|error| super::fail(&error))
+        Box::pin(self.serve(config)).await.unwrap_or_else(|error| super::fail(&error))
     }
 
     async fn serve(&self, config: Config) -> Result<ExitCode> {

@@ -32,7 +32,7 @@ pub(super) async fn run(source: &Source) -> ExitCode {
             Err(error) => return super::fail(&error),
         }
     }
-    serve(config).await.unwrap_or_else(|error| super::fail(&error))
+    Box::pin(serve(config)).await.unwrap_or_else(|error| super::fail(&error))
 }
 
 /// Starts a server and says where it listens.
