@@ -24,10 +24,26 @@ fn a_check_says_everything_that_production_lacks() {
     let checked = program.command(binary::path("hivesync")).arg("check").output().expect("it runs");
     assert_eq!(checked.status.code(), Some(2));
     let said = text(&checked.stderr);
-    for name in ["DATABASE_URL", "REDIS_URL", "PUBLIC_URL", "TLS_CERT_FILE", "JWT_SECRET", "FIELD_KEY"] {
-        assert!(said.contains(&format!("{name} ")), "{name}: {said}");
+    let lines: Vec<&str> = said.lines().collect();
+    let [title, faults @ ..] = &lines[..] else { panic!("it says why") };
+    assert_eq!(*title, "hivesync: refusing to start:");
+    let mut names = Vec::new();
+    for fault in faults.chunks(2) {
+        let [fault, mend] = fault else { panic!("each fault has its mend: {said}") };
+        assert!(mend.trim_start().starts_with("-> "), "{mend}");
+        names.push(fault.split_whitespace().next().expect("a name"));
     }
-    assert!(said.lines().filter(|line| line.trim_start().starts_with("-> ")).count() >= 6, "{said}");
+    let expected = [
+        "JWT_SECRET",
+        "WORKER_SHARED_SECRET",
+        "FIELD_KEY",
+        "PREVIEW_KEY",
+        "TLS_CERT_FILE",
+        "PUBLIC_URL",
+        "DATABASE_URL",
+        "REDIS_URL",
+    ];
+    assert_eq!(names, expected, "{said}");
 }
 
 fn text(bytes: &[u8]) -> String {

@@ -1,4 +1,4 @@
-//! `hivesync` itself: the demonstration, the server for one's own machine, the check of a configuration, the schema.
+//! `hivesync` itself: the demonstration, the server for one's own machine, the schema.
 
 use std::{
     fs,
@@ -21,9 +21,8 @@ use crate::{
     terminal::{CTRL_C, Terminal},
 };
 
-/// What `hivesync` exits with if something does not hold, and if its configuration is at fault.
+/// What `hivesync` exits with if something does not hold.
 const FAILED: i32 = 1;
-const REFUSED: i32 = 2;
 
 /// The steps of the demonstration, in their order.
 const STEPS: [&str; 9] = [
@@ -190,46 +189,13 @@ async fn whoever_is_signed_in_stays_so_when_the_dev_server_is_started_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_check_names_everything_that_production_lacks() {
-    let mut home = Program::new();
-    home.set("HIVESYNC_ENV", "production");
-    let finished = hivesync(&home, &["check"]);
-    assert_eq!((finished.status, finished.stdout.as_str()), (REFUSED, ""), "{finished:?}");
-    let lines: Vec<&str> = finished.stderr.lines().collect();
-    let [title, faults @ ..] = &lines[..] else { panic!("it says why: {finished:?}") };
-    assert_eq!(*title, "hivesync: refusing to start:");
-    let mut names = Vec::new();
-    for fault in faults.chunks(2) {
-        let [fault, mend] = fault else { panic!("each fault has its mend: {finished:?}") };
-        assert!(mend.trim_start().starts_with("-> "), "{mend}");
-        names.push(fault.split_whitespace().next().expect("a name"));
-    }
-    let expected = [
-        "JWT_SECRET",
-        "WORKER_SHARED_SECRET",
-        "FIELD_KEY",
-        "PREVIEW_KEY",
-        "TLS_CERT_FILE",
-        "PUBLIC_URL",
-        "DATABASE_URL",
-        "REDIS_URL",
-    ];
-    assert_eq!(names, expected, "{finished:?}");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_schema_is_brought_up_to_date_once() {
     let mut home = Program::new();
     let data = home.home().join("data").display().to_string();
     home.set("HIVESYNC_ENV", "local").set("DATA_DIR", &data);
-    for (command, said) in [
-        ("check", "Nothing is wrong; the schema will be brought up to date at the next start.\n"),
-        ("migrate", "Applied "),
-        ("migrate", "The schema is up to date.\n"),
-        ("check", "Nothing is wrong with the local configuration.\n"),
-    ] {
-        let finished = hivesync(&home, &[command]);
+    for said in ["Applied ", "The schema is up to date.\n"] {
+        let finished = hivesync(&home, &["migrate"]);
         assert_eq!(finished.status, 0, "{finished:?}");
-        assert!(finished.stdout.starts_with(said), "{command}: {finished:?}");
+        assert!(finished.stdout.starts_with(said), "{finished:?}");
     }
 }
