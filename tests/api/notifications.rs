@@ -7,14 +7,16 @@ use hivesync::{
     previews::{MemorySource, PublishOptions},
     teams::TeamRole,
 };
-use hivesync_tests::{on_each_backend, repository::Repository, world::World};
+use hivesync_tests::{actor::Actor, on_each_backend, repository::Repository, rows, world::World};
 
 on_each_backend!(
     the_path_is_told_live,
     a_stream_resumes_after_its_cursor,
     reading_is_remembered,
     each_user_is_told_their_own,
-    whoever_is_to_open_a_preview_is_told
+    whoever_is_to_open_a_preview_is_told,
+    whoever_left_the_team_is_told_nothing_of_it,
+    strangers_drive_out_no_news_of_the_account
 );
 
 async fn next(stream: &mut hivesync::notifications::NotificationStream) -> (u64, NotificationKind) {
@@ -94,4 +96,37 @@ async fn whoever_is_to_open_a_preview_is_told(world: World) {
     ada.client.previews().publish(project.id, &source, &options, &|_| {}).await.unwrap();
     bob.told(NotificationKind::PreviewReady, None).await;
     ada.told(NotificationKind::PreviewReady, None).await;
+}
+
+async fn kinds_told(user: &Actor) -> Vec<NotificationKind> {
+    let listed = user.client.notifications().list(false, PageRequest::first()).await.unwrap();
+    listed.page.items.into_iter().map(|told| told.kind).collect()
+}
+
+async fn whoever_left_the_team_is_told_nothing_of_it(mut world: World) {
+    let (ada, bob) = (world.user("ada").await, world.user("bob").await);
+    bob.told(NotificationKind::DeviceAdded, None).await;
+    let team = ada.client.teams().create("Engines").await.unwrap().id;
+    world.enlist(&ada, team, &bob, TeamRole::Member).await;
+    bob.told(NotificationKind::Invited, None).await;
+    let repository = Repository::sample();
+    let project = ada.client.projects().create(team, "site", Some(&repository.url())).await.unwrap().id;
+    world.stop_worker().await;
+    let job = bob.client.projects().sync(project).await.unwrap().id;
+    ada.client.teams().remove(team, bob.me.id).await.unwrap();
+    world.start_worker().await;
+    // All who hear of it are told at once.
+    ada.told(NotificationKind::RepositorySynced, Some(job)).await;
+    assert_eq!(kinds_told(&bob).await, [NotificationKind::Invited, NotificationKind::DeviceAdded]);
+}
+
+async fn strangers_drive_out_no_news_of_the_account(world: World) {
+    let (ada, eve) = (world.user("ada").await, world.user("eve").await);
+    ada.told(NotificationKind::DeviceAdded, None).await;
+    // As after a thousand invitations.
+    rows::change(&world, "UPDATE notification_sequences SET last = last + 1000").await;
+    let team = eve.client.teams().create("Engines").await.unwrap().id;
+    eve.client.teams().invite(team, &ada.email, TeamRole::Guest).await.unwrap();
+    ada.told(NotificationKind::Invited, None).await;
+    assert_eq!(kinds_told(&ada).await, [NotificationKind::Invited, NotificationKind::DeviceAdded]);
 }

@@ -68,6 +68,12 @@ pub async fn settle(world: &World) {
     }
 }
 
+/// Changes what stands in the database, behind the back of the server.
+pub async fn change(world: &World, sql: &str) {
+    let connection = world.app().base().db.migration_connection();
+    connection.execute_unprepared(sql).await.expect("the database answers");
+}
+
 fn backend(world: &World) -> DbBackend {
     world.app().base().db.backend()
 }

@@ -11,7 +11,7 @@ use crate::{
         ctx::Ctx,
         db::Tx,
         error::Result,
-        ids::UserId,
+        ids::{TeamId, UserId},
         outbox::{Event, Handler},
     },
     domain::{
@@ -40,6 +40,14 @@ impl<E: Event + Newsworthy> Handler<E> for Notify {
 pub trait Newsworthy {
     /// Who hears of it, and what. Whoever is named twice hears it once.
     async fn news(self, tx: &Tx) -> Result<(Vec<UserId>, News)>;
+}
+
+/// Who hears of a job of `team`: its owner and admins, and who asked for it. Somebody who has left the team meanwhile
+/// learns nothing of it any more.
+async fn admins_and(tx: &Tx, team: TeamId, requester: Option<UserId>) -> Result<Vec<UserId>> {
+    let mut hearers = teams::admin_ids(tx, team).await?;
+    hearers.extend(teams::members_among(tx, team, requester).await?);
+    Ok(hearers)
 }
 
 #[async_trait]
@@ -85,8 +93,7 @@ impl Newsworthy for RepositorySynced {
     async fn news(self, tx: &Tx) -> Result<(Vec<UserId>, News)> {
         let text = format!("The repository of “{}” is up to date.", self.name);
         let news = News::new(Kind::RepositorySynced, text).in_team(self.team).in_project(self.project);
-        let admins = teams::admin_ids(tx, self.team).await?;
-        Ok((admins.into_iter().chain(self.requester).collect(), news.about(self.job.0)))
+        Ok((admins_and(tx, self.team, self.requester).await?, news.about(self.job.0)))
     }
 }
 
@@ -97,8 +104,7 @@ impl Newsworthy for RepositorySyncFailed {
             if self.rejected { "holds something that is not accepted" } else { "could not be fetched" };
         let text = format!("The repository of “{}” {what}.", self.name);
         let news = News::new(Kind::RepositorySyncFailed, text).in_team(self.team).in_project(self.project);
-        let admins = teams::admin_ids(tx, self.team).await?;
-        Ok((admins.into_iter().chain(self.requester).collect(), news.about(self.job.0)))
+        Ok((admins_and(tx, self.team, self.requester).await?, news.about(self.job.0)))
     }
 }
 
@@ -111,15 +117,16 @@ impl Newsworthy for PreviewReady {
         };
         let news = News::new(Kind::PreviewReady, "A preview for you can be opened.").in_team(self.team);
         let news = news.in_project(self.project).about(self.preview.0);
-        Ok((opener.into_iter().chain([self.publisher]).collect(), news))
+        let hearers = opener.into_iter().chain([self.publisher]);
+        Ok((teams::members_among(tx, self.team, hearers).await?, news))
     }
 }
 
 #[async_trait]
 impl Newsworthy for PreviewFailed {
-    async fn news(self, _: &Tx) -> Result<(Vec<UserId>, News)> {
+    async fn news(self, tx: &Tx) -> Result<(Vec<UserId>, News)> {
         let news = News::new(Kind::PreviewFailed, "A preview of yours could not be verified.");
         let news = news.in_team(self.team).in_project(self.project).about(self.preview.0);
-        Ok((vec![self.publisher], news))
+        Ok((teams::members_among(tx, self.team, [self.publisher]).await?, news))
     }
 }

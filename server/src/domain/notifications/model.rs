@@ -9,6 +9,8 @@ use crate::base::{
 
 /// Notifications of a user that are kept: the newest.
 pub const KEPT_MAX: i64 = 1_000;
+/// Those about the security of the user's account that are kept: the newest, whatever else there is to tell.
+pub const SECURITY_KEPT_MAX: u64 = 200;
 
 /// What a notification tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +44,10 @@ impl Kind {
         Self::PreviewReady,
         Self::PreviewFailed,
     ];
+
+    /// The kinds about the security of the user's account. Nothing that strangers cause is among them, so that nobody
+    /// drives out the news of what they did to the account.
+    pub const SECURITY: [Self; 2] = [Self::DeviceAdded, Self::SessionRevoked];
 
     /// How the kind is written in rows.
     #[must_use]
@@ -127,7 +133,7 @@ pub struct Sequence {
 }
 
 impl Sequence {
-    /// How many of those that are kept are unread.
+    /// How many are unread, at most [`KEPT_MAX`].
     #[must_use]
     pub fn unread(self) -> u32 {
         let unread = self.last.saturating_sub(self.read_up_to).clamp(0, KEPT_MAX);

@@ -5,7 +5,7 @@ use sea_orm::{
     entity::prelude::*, sea_query::OnConflict,
 };
 
-use super::model::{Kind, News, Notification, Sequence};
+use super::model::{Kind, News, Notification, SECURITY_KEPT_MAX, Sequence};
 use crate::base::{
     clock::Timestamp,
     db::Tx,
@@ -109,14 +109,42 @@ pub(super) async fn insert(tx: &Tx, notification: &Notification) -> Result<()> {
     Ok(())
 }
 
-/// Forgets a user's notifications up to `number`.
+/// Forgets a user's notifications up to `number`, but none about the security of the account.
 pub(super) async fn forget(tx: &Tx, user: UserId, number: i64) -> Result<()> {
     row::Entity::delete_many()
         .filter(row::Column::UserId.eq(user))
         .filter(row::Column::Sequence.lte(number))
+        .filter(row::Column::Kind.is_not_in(security_kinds()))
         .exec(&tx.sql())
         .await?;
     Ok(())
+}
+
+/// Forgets all but the newest of a user's notifications about the security of the account.
+pub(super) async fn forget_security(tx: &Tx, user: UserId) -> Result<()> {
+    let newest: Option<i64> = row::Entity::find()
+        .select_only()
+        .column(row::Column::Sequence)
+        .filter(row::Column::UserId.eq(user))
+        .filter(row::Column::Kind.is_in(security_kinds()))
+        .order_by_desc(row::Column::Sequence)
+        .offset(SECURITY_KEPT_MAX)
+        .limit(1)
+        .into_tuple()
+        .one(&tx.sql())
+        .await?;
+    let Some(newest) = newest else { return Ok(()) };
+    row::Entity::delete_many()
+        .filter(row::Column::UserId.eq(user))
+        .filter(row::Column::Sequence.lte(newest))
+        .filter(row::Column::Kind.is_in(security_kinds()))
+        .exec(&tx.sql())
+        .await?;
+    Ok(())
+}
+
+fn security_kinds() -> [&'static str; 2] {
+    Kind::SECURITY.map(Kind::as_str)
 }
 
 /// At most `count` notifications of a user between `after` and `before`, both excluded, newest first.

@@ -6,7 +6,7 @@ use futures::{Stream, StreamExt as _};
 use uuid::Uuid;
 
 use super::{
-    model::{KEPT_MAX, Kind, News},
+    model::{KEPT_MAX, Kind, News, SECURITY_KEPT_MAX},
     ops::{self, Batch, Start, Streams},
 };
 use crate::{
@@ -128,6 +128,33 @@ async fn only_the_newest_are_kept() {
 }
 
 #[tokio::test]
+async fn of_the_news_of_the_account_the_newest_are_kept() {
+    let world = Fixture::new(Ports::default()).await;
+    let ctx = world.system();
+    let tx = ctx.begin().await.unwrap();
+    let anna = [UserId(Uuid::from_u128(ANNA))];
+    ops::tell(&ctx, &tx, anna, &news("first")).await.unwrap();
+    for _ in 0..SECURITY_KEPT_MAX + 5 {
+        ops::tell(&ctx, &tx, anna, &News::new(Kind::DeviceAdded, "again")).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    let mut kept = Vec::new();
+    let mut page = PageRequest::new(100, String::new());
+    loop {
+        let (found, _) = ops::list(&world.user(ANNA), false, &page).await.unwrap();
+        kept.extend(found.items.iter().map(|notification| notification.sequence));
+        if found.next.is_empty() {
+            break;
+        }
+        page = PageRequest::new(100, found.next);
+    }
+    assert_eq!(
+        (kept.len() as u64, kept[kept.len() - 2], kept[kept.len() - 1]),
+        (SECURITY_KEPT_MAX + 1, 7, 1)
+    );
+}
+
+#[tokio::test]
 async fn a_stream_begins_at_its_cursor_and_goes_on_with_what_comes() {
     let world = Fixture::new(Ports::default()).await;
     sign_in(&world, ANNA).await;
@@ -188,6 +215,11 @@ async fn a_user_has_sixteen_streams_at_most() {
 async fn who_asked_for_a_sync_is_told_how_it_ended() {
     let world = Fixture::new(Ports::default()).await;
     let ctx = world.system();
+    let (row, team) = (Uuid::from_u128(ANNA).simple(), Uuid::from_u128(6).simple());
+    let member = format!("X'{row}', X'{team}', X'{row}', 'member', 0");
+    let columns = "id, team_id, user_id, role, joined_at";
+    let sql = format!("PRAGMA foreign_keys = OFF; INSERT INTO members ({columns}) VALUES ({member})");
+    world.execute(&sql).await;
     let event = RepositorySynced {
         project: ProjectId(Uuid::from_u128(5)),
         team: TeamId(Uuid::from_u128(6)),

@@ -17,7 +17,7 @@ mod store;
 mod tests;
 
 pub use event::{MemberInvited, MemberJoined};
-pub use ops::members::{admin_ids, ids as member_ids};
+pub use ops::members::{admin_ids, ids as member_ids, ids_among as members_among};
 pub use ops::teams::lock;
 pub use port::Teams;
 pub use rpc::Rpc;

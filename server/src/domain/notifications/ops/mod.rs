@@ -7,7 +7,7 @@ pub(super) use stream::{Batch, Start, Streams, stream};
 use std::collections::BTreeSet;
 
 use super::{
-    model::{KEPT_MAX, News, Notification, Sequence},
+    model::{KEPT_MAX, Kind, News, Notification, Sequence},
     store,
 };
 use crate::base::{
@@ -39,6 +39,9 @@ pub(super) async fn tell(
         let notification = Notification { id, user, sequence, news: news.clone(), created_at: now };
         store::insert(tx, &notification).await?;
         store::forget(tx, user, sequence.saturating_sub(KEPT_MAX)).await?;
+        if Kind::SECURITY.contains(&news.kind) {
+            store::forget_security(tx, user).await?;
+        }
         tx.raise(topic_of(user));
     }
     Ok(())

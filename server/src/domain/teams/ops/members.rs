@@ -35,6 +35,18 @@ pub async fn ids(tx: &Tx, team: TeamId) -> Result<Vec<UserId>> {
     store::members::ids(tx, team).await
 }
 
+/// Those of `users` who are in `team`.
+///
+/// # Errors
+/// If the database does not answer.
+pub async fn ids_among(
+    tx: &Tx,
+    team: TeamId,
+    users: impl IntoIterator<Item = UserId>,
+) -> Result<Vec<UserId>> {
+    store::members::ids_among(tx, team, users.into_iter().collect()).await
+}
+
 /// The owner and the admins of `team`, at most 50 of them.
 ///
 /// # Errors

@@ -145,6 +145,22 @@ pub(in crate::domain::teams) async fn ids(tx: &Tx, team: TeamId) -> Result<Vec<U
         .await?)
 }
 
+/// Those of `users` who are in `team`.
+pub(in crate::domain::teams) async fn ids_among(
+    tx: &Tx,
+    team: TeamId,
+    users: Vec<UserId>,
+) -> Result<Vec<UserId>> {
+    Ok(row::Entity::find()
+        .select_only()
+        .column(row::Column::UserId)
+        .filter(row::Column::TeamId.eq(team))
+        .filter(row::Column::UserId.is_in(users))
+        .into_tuple()
+        .all(&tx.sql())
+        .await?)
+}
+
 /// Who has one of `roles` in `team`, at most `count`, those first who have been members for longest.
 pub(in crate::domain::teams) async fn ids_with_roles(
     tx: &Tx,
