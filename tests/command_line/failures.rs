@@ -188,7 +188,7 @@ fn a_wrong_command_line_has_its_document() {
     let cases: [(&[&str], &str); 8] = [
         (&["no-such-command"], "unrecognized subcommand 'no-such-command'"),
         (&["project", "lst"], "a similar subcommand exists: 'list'"),
-        (&["project"], "Usage: hsync project"),
+        (&["project"], "ends before it says what to do. Add --help"),
         (&["repo", "sync"], "<PROJECT>; Usage: hsync repo sync <PROJECT>."),
         (&["job", "show", "no-uuid"], "it is no id"),
         (&["repo", "log", "site", "--commit", "HEAD"], "40 hexadecimal digits"),

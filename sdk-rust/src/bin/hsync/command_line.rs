@@ -4,10 +4,13 @@ use std::process::ExitCode;
 
 use clap::{
     ArgMatches, CommandFactory as _, Error, FromArgMatches as _,
-    error::ErrorKind::{DisplayHelp, DisplayVersion},
+    error::ErrorKind::{DisplayHelp, DisplayHelpOnMissingArgumentOrSubcommand, DisplayVersion},
 };
 
 use crate::{arguments::Arguments, failure::Failure, output::Output};
+
+const INCOMPLETE: &str =
+    "The command line ends before it says what to do. Add --help to see what may follow.";
 
 /// Reads the command line of this process.
 ///
@@ -35,7 +38,11 @@ pub(crate) fn refuse(error: &Error) -> ExitCode {
     if is_answer(error) || !asks_for_json() {
         error.exit();
     }
-    let failure = Failure::Usage(sentence(&error.render().to_string()));
+    let failure = Failure::Usage(match error.kind() {
+        // What is shown is the whole help.
+        DisplayHelpOnMissingArgumentOrSubcommand => INCOMPLETE.to_owned(),
+        _ => sentence(&error.render().to_string()),
+    });
     Output::new(true).failure(&failure);
     failure.exit_code()
 }
