@@ -7,6 +7,7 @@ mod remote;
 
 use std::{
     collections::HashMap,
+    fmt::Write as _,
     fs, iter,
     path::{Path, PathBuf},
     process::Command,
@@ -498,6 +499,23 @@ async fn stops_a_file_server_that_sends_more_than_the_quota_in_many_packs() {
     let remote = Remote::start(bench.dir.path(), Kind::Dumb(5));
     assert_rejected(bench.sync_from(&remote, 2, 1_000_000).await, "larger than its quota", "many packs");
     assert!(remote.packs_served() > 1, "one alone is within the limit of each file");
+    bench.assert_untouched(&before);
+}
+
+#[tokio::test]
+async fn gives_up_on_a_list_of_refs_that_fills_the_memory() {
+    let bench = Bench::new();
+    bench.sync(1).await.unwrap();
+    let before = bench.mirror_state();
+    let mut listing = String::new();
+    for number in 0..2_000_000 {
+        writeln!(listing, "{:040x}\trefs/heads/branch-{number}", number + 1).unwrap();
+    }
+    fs::write(bench.source().join(".git/info/refs"), listing).unwrap();
+    let remote = Remote::start(bench.dir.path(), Kind::Dumb(0));
+    let result = bench.sync_from(&remote, 2, QUOTA_BYTES).await;
+    // git itself has failed, before it could pass on more than is read of it.
+    assert_eq!(reason(result), (FailureClass::AppError, ErrorReason::RepositoryUnreachable));
     bench.assert_untouched(&before);
 }
 

@@ -15,6 +15,7 @@ const GENEROUS: Limits = Limits {
     cpu_secs: 30,
     file_bytes: 1024 * 1024,
     open_files: 64,
+    memory_bytes: 256 * 1024 * 1024,
     stdout_bytes: 64 * 1024,
 };
 
@@ -62,9 +63,15 @@ async fn shows_nothing_of_the_environment() {
 
 #[tokio::test]
 async fn limits_what_a_process_uses() {
-    assert_eq!(stdout("ulimit -c; ulimit -f; ulimit -t; ulimit -n").await, "0\n2048\n30\n64\n");
+    assert_eq!(
+        stdout("ulimit -c; ulimit -f; ulimit -t; ulimit -n; ulimit -d").await,
+        "0\n2048\n30\n64\n262144\n"
+    );
     let output = run("head -c 2000000 /dev/zero > big; wc -c < big", GENEROUS).await.unwrap();
     assert_eq!(String::from_utf8(output.stdout).unwrap().trim(), "1048576");
+    // tail(1) holds what it may have to print.
+    let hoard = run("head -c 400000000 /dev/zero | tail -c 399999999 | wc -c", GENEROUS).await.unwrap();
+    assert_eq!(String::from_utf8(hoard.stdout).unwrap().trim(), "0");
     assert!(matches!(run("yes", GENEROUS).await, Err(RunError::OutputTooLarge)));
     let brief = Limits { wall: Duration::from_millis(50), ..GENEROUS };
     assert!(matches!(run("sleep 1000.25", brief).await, Err(RunError::WallTime)));

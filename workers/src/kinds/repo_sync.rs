@@ -28,6 +28,10 @@ use crate::{
 /// What git may write beside the pack itself: refs, and the pack's index.
 const FILE_SLACK_BYTES: u64 = 1024 * 1024;
 
+/// Memory for the refs of the other side, which git takes in whole, with several times their bytes. The 20,000 that
+/// are kept need a tenth.
+const LISTING_MEMORY_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
 /// Files and directories that git may make as it fetches: for each of the 20,000 refs that are kept a file, its lock
 /// and directories above it.
 const ENTRIES_MAX: u64 = 100_000;
@@ -132,7 +136,8 @@ impl Sync {
     async fn list_remote(&self, mirror: &Mirror) -> Result<Snapshot, JobError> {
         let arguments =
             ["ls-remote", "--symref", "--", &self.source.url, "HEAD", "refs/heads/*", "refs/tags/*"];
-        let command = self.source.git.command(&mirror.git_dir(), None, FILE_SLACK_BYTES, &arguments);
+        let mut command = self.source.git.command(&mirror.git_dir(), None, FILE_SLACK_BYTES, &arguments);
+        command.limits.memory_bytes = LISTING_MEMORY_BYTES_MAX;
         let output = self.run_git(command, |_| {}).await?;
         if !output.status.success() {
             return Err(unreachable_repository("git ls-remote", &output));

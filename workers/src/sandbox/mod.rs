@@ -34,12 +34,13 @@ use self::{output::Collected, process_tree::ProcessTree, stop::StopSignal};
 /// How well this sandbox confines jobs, as told to the server: 3 is a bare subprocess.
 pub const TIER: u32 = 3;
 
-/// Sets the limits given as its first three arguments, then becomes the program.
-const LAUNCHER: &str =
-    r#"set -e; ulimit -c 0; ulimit -f "$1"; ulimit -t "$2"; ulimit -n "$3"; shift 3; exec "$@""#;
+/// Sets the limits given as its first four arguments, then becomes the program.
+const LAUNCHER: &str = r#"set -e; ulimit -c 0; ulimit -f "$1"; ulimit -t "$2"; ulimit -n "$3"; ulimit -d "$4"; shift 4; exec "$@""#;
 
 /// What `ulimit -f` counts in (POSIX.1-2024, `ulimit`).
 const FILE_BLOCK_BYTES: u64 = 512;
+/// What `ulimit -d` counts in.
+const MEMORY_BLOCK_BYTES: u64 = 1024;
 
 /// How long pipes may stay open after the last process is gone.
 const PIPE_CLOSE_LIMIT: Duration = Duration::from_secs(1);
@@ -55,6 +56,8 @@ pub struct Limits {
     pub file_bytes: u64,
     /// File descriptors of each process.
     pub open_files: u32,
+    /// Bytes of memory that each process writes to (`RLIMIT_DATA`): mapped files that it only reads do not count.
+    pub memory_bytes: u64,
     /// Bytes of its output.
     pub stdout_bytes: usize,
 }
@@ -207,6 +210,7 @@ fn spawn(command: &Command, marker: &str) -> io::Result<Child> {
         .arg((limits.file_bytes.div_ceil(FILE_BLOCK_BYTES)).to_string())
         .arg(limits.cpu_secs.to_string())
         .arg(limits.open_files.to_string())
+        .arg(limits.memory_bytes.div_ceil(MEMORY_BLOCK_BYTES).to_string())
         .arg(command.program)
         .args(&command.arguments)
         .env_clear()
