@@ -1,13 +1,16 @@
 //! Calls that run at the same time: what one rests on, another takes away.
 
 use futures::StreamExt as _;
-use hivesync::{ErrorReason, page::PageRequest, teams::TeamRole};
+use hivesync::{ErrorReason, page::PageRequest, projects::MirrorState, teams::TeamRole};
 use hivesync_proto::v1 as pb;
 use hivesync_tests::{
     actor::Actor,
+    backend::Backend,
     interleaving::{Hold, interleave},
     manifest::{file, manifest},
-    on_backend, on_each_backend, rows,
+    on_backend, on_each_backend,
+    repository::Repository,
+    rows,
     world::World,
 };
 use uuid::Uuid;
@@ -18,6 +21,7 @@ on_each_backend!(
     a_removed_member_writes_nothing_any_more,
     two_admins_who_remove_each_other_do_not_both_go,
     a_deleted_project_keeps_no_preview,
+    a_sync_brings_what_is_linked,
     a_team_has_two_hundred_projects,
     a_user_is_in_two_hundred_teams,
     a_team_has_five_hundred_members_and_invitations,
@@ -144,9 +148,35 @@ async fn a_deleted_project_keeps_no_preview(world: World) {
     }
 }
 
+async fn a_sync_brings_what_is_linked(mut world: World) {
+    let ada = world.user("ada").await;
+    let (former, linked) = (Repository::sample(), Repository::sample());
+    linked.write("index.html", b"linked");
+    let head = linked.commit("Change");
+    let project = ada.project("site", &former).await.id;
+    world.stop_worker().await;
+    let projects = ada.client.projects();
+    let job = projects.sync(project).await.unwrap().id;
+    // Written as a call writes it that is not committed when the sync begins.
+    let relink = format!(
+        "UPDATE projects SET repository_url = '{}', link_number = link_number + 1 WHERE id = '{project}'",
+        linked.url()
+    );
+    let hold = Hold::take(&world, &relink).await;
+    if world.backend() == Backend::Embedded {
+        projects.link(project, &linked.url()).await.unwrap();
+    }
+    world.start_worker().await;
+    hold.has_stopped(1).await;
+    hold.commit().await;
+    ada.end_of(job).await;
+    let project = projects.get(project).await.unwrap();
+    assert_eq!((project.mirror_state, project.head_commit), (MirrorState::Ready, Some(head)));
+}
+
 /// Does something `count` times, several at a time.
 async fn repeat<F: Future<Output = hivesync::Result<()>>>(count: usize, call: impl Fn(usize) -> F) {
-    let calls = futures::stream::iter(0..count).map(|number| call(number));
+    let calls = futures::stream::iter(0..count).map(call);
     calls.buffer_unordered(8).for_each(|outcome| async { outcome.unwrap() }).await;
 }
 

@@ -1,6 +1,6 @@
 //! Calls that meet in the database: on PostgreSQL one goes on while the other has not committed yet.
 
-use std::time::Duration;
+use std::{pin::Pin, time::Duration};
 
 use futures::future;
 use sea_orm::{ConnectionTrait as _, DatabaseTransaction, DbBackend, Statement, TransactionTrait as _};
@@ -61,6 +61,16 @@ impl Hold {
         }
     }
 
+    /// Lets go, and keeps what it wrote.
+    ///
+    /// # Panics
+    /// If the database does not answer.
+    pub async fn commit(self) {
+        if let Some(open) = self.0 {
+            open.commit().await.expect("the database answers");
+        }
+    }
+
     /// Lets go, without a trace.
     ///
     /// # Panics
@@ -74,30 +84,32 @@ impl Hold {
 
 /// Has `second` begin when `first` has written everything but its audit entry, and lets `first` commit when `second`
 /// waits or has ended. On SQLite `second` begins when `first` has ended.
-pub async fn interleave<A, B>(
+pub fn interleave<A, B>(
     world: &World,
     first: impl Future<Output = A>,
     second: impl Future<Output = B>,
-) -> (A, B) {
-    let hold = Hold::take(world, AUDIT_HEAD).await;
-    if hold.0.is_none() {
-        return (first.await, second.await);
-    }
-    let (stopped, has_stopped) = oneshot::channel();
-    let (ended, has_ended) = oneshot::channel::<()>();
-    let second = async {
-        has_stopped.await.expect("the first stops");
-        let outcome = second.await;
-        drop(ended);
-        outcome
-    };
-    let order = async {
-        hold.has_stopped(1).await;
-        stopped.send(()).expect("the second waits");
-        let waits = Box::pin(hold.has_stopped(2));
-        future::select(waits, has_ended).await;
-        hold.release().await;
-    };
-    let (first, second, ()) = futures::join!(first, second, order);
-    (first, second)
+) -> Pin<Box<impl Future<Output = (A, B)>>> {
+    Box::pin(async move {
+        let hold = Hold::take(world, AUDIT_HEAD).await;
+        if hold.0.is_none() {
+            return (first.await, second.await);
+        }
+        let (stopped, has_stopped) = oneshot::channel();
+        let (ended, has_ended) = oneshot::channel::<()>();
+        let second = async {
+            has_stopped.await.expect("the first stops");
+            let outcome = second.await;
+            drop(ended);
+            outcome
+        };
+        let order = async {
+            hold.has_stopped(1).await;
+            stopped.send(()).expect("the second waits");
+            let waits = Box::pin(hold.has_stopped(2));
+            future::select(waits, has_ended).await;
+            hold.release().await;
+        };
+        let (first, second, ()) = futures::join!(first, second, order);
+        (first, second)
+    })
 }

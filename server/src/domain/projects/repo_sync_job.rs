@@ -36,7 +36,7 @@ impl JobHandler for RepoSyncJob {
         let tx = ctx.begin().await?;
         let project = store::find(&tx, project_of(job)?).await?.ok_or_else(Error::not_found)?;
         let grant = Grant::system(&ctx.actor, project.team)?;
-        store::begin_sync(&tx, &grant, project.id, sync_of(job)).await?;
+        let project = store::begin_sync(&tx, &grant, project.id, sync_of(job)).await?;
         tx.commit().await?;
         let link = project.link.ok_or_else(|| Error::new(Reason::RepositoryNotReady))?;
         Ok(LeasedWork::RepoSync {

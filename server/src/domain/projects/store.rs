@@ -203,17 +203,21 @@ pub(super) async fn team_of(tx: &Tx, id: ProjectId) -> Result<Option<TeamId>> {
 }
 
 /// Writes that `sync` begins to fetch the repository that is linked now, unless a newer one has begun: the
-/// epochs grow over all jobs of a mirror.
-pub(super) async fn begin_sync(tx: &Tx, grant: &Grant, id: ProjectId, sync: Sync) -> Result<()> {
-    row::Entity::update_many()
+/// epochs grow over all jobs of a mirror. Returns the project as it is from then on: what is linked while this waits
+/// is what is fetched.
+///
+/// # Errors
+/// `CONFLICT` if a newer one has begun, or the project was deleted.
+pub(super) async fn begin_sync(tx: &Tx, grant: &Grant, id: ProjectId, sync: Sync) -> Result<Project> {
+    let begun = row::Entity::update_many()
         .col_expr(row::Column::SyncJobId, Expr::value(Some(sync.job)))
         .col_expr(row::Column::SyncEpoch, Expr::value(epoch_to_row(sync.epoch)))
         .col_expr(row::Column::SyncLink, Expr::col(row::Column::LinkNumber))
         .filter(of_grant(grant, id))
         .filter(row::Column::SyncEpoch.lte(epoch_to_row(sync.epoch)))
-        .exec(&tx.sql())
+        .exec_with_returning(&tx.sql())
         .await?;
-    Ok(())
+    begun.into_iter().next().ok_or_else(|| Error::new(Reason::Conflict))?.try_into()
 }
 
 /// Writes what `sync` brought, unless the project was deleted or linked anew since it began; whether it

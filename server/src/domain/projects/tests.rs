@@ -258,7 +258,7 @@ async fn a_lease_that_is_over_does_not_hide_the_sync_that_follows_it() {
     stale.lease_epoch = 1;
     let newer = Job { lease_epoch: 2, ..stale.clone() };
     prepare(&world, &newer).await;
-    prepare(&world, &stale).await;
+    assert_eq!(reason(RepoSyncJob.prepare(&world.system(), &stale).await), Reason::Conflict);
     commit(&world, &stale).await;
     assert_eq!(ops::get(&member, project.id).await.unwrap().state, MirrorState::Pending);
     commit(&world, &newer).await;
