@@ -35,7 +35,7 @@ pub fn find(setting: &str) -> Option<PathBuf> {
 pub fn is_too_slow(what: &str) -> bool {
     let is_quick = env::var_os("HIVESYNC_TEST_QUICK").is_some();
     if is_quick {
-        say(&format!("{what}, in a quick run"));
+        leave_out(&format!("{what}, in a quick run"));
     }
     is_quick
 }
@@ -46,11 +46,12 @@ pub fn is_too_slow(what: &str) -> bool {
 /// On CI, where everything must be there.
 pub fn do_without(what: &str) {
     assert!(env::var_os("CI").is_none(), "on CI nothing may be left out: {what}");
-    say(what);
+    leave_out(what);
 }
 
-/// Names what is not tested on the process's own stderr: the test runner shows what a test prints only if it fails.
-fn say(what: &str) {
+/// Says aloud what is not tested, on CI too: for what not every machine can have. It goes to the process's own stderr,
+/// because the test runner shows what a test prints only if it fails.
+pub fn leave_out(what: &str) {
     // In one piece, which nothing that others print comes between.
     let _ = io::stderr().write_all(format!("!! SKIPPED: {what}\n").as_bytes());
 }
