@@ -40,9 +40,12 @@ impl ClientAddress {
             ForwardedHeader::XForwardedFor => "x-forwarded-for",
             ForwardedHeader::Forwarded => "forwarded",
         };
-        let lines: Vec<&str> = headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
-        for hop in lines.iter().flat_map(|line| line.split(',')).rev().take(HOPS_MAX) {
-            let Some(address) = self.parse(hop) else { return client };
+        // As bytes: what a client puts into its part of a line must not hide what a proxy has added.
+        let hops = headers.get_all(name).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+        for hop in hops.rev().take(HOPS_MAX) {
+            let Some(address) = str::from_utf8(hop).ok().and_then(|hop| self.parse(hop)) else {
+                return client;
+            };
             client = address;
             if !self.trusts(client) {
                 return client;
@@ -68,8 +71,22 @@ impl ClientAddress {
     }
 }
 
+/// What counts as one client. An IPv6 client owns a /64, so all of it does.
+#[must_use]
+pub fn client_of(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, ..] = v6.segments();
+            IpAddr::V6([a, b, c, d, 0, 0, 0, 0].into())
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     fn finder(header: ForwardedHeader) -> ClientAddress {
@@ -77,9 +94,13 @@ mod tests {
     }
 
     fn find(peer: &str, name: &'static str, lines: &[&str]) -> String {
+        find_in(peer, name, &lines.iter().map(|line| line.as_bytes()).collect::<Vec<_>>())
+    }
+
+    fn find_in(peer: &str, name: &'static str, lines: &[&[u8]]) -> String {
         let mut headers = HeaderMap::new();
         for line in lines {
-            headers.append(name, line.parse().unwrap());
+            headers.append(name, HeaderValue::from_bytes(line).unwrap());
         }
         let header =
             if name == "forwarded" { ForwardedHeader::Forwarded } else { ForwardedHeader::XForwardedFor };
@@ -107,5 +128,31 @@ mod tests {
         assert_eq!(find("10.0.0.1", "x-forwarded-for", &["1.2.3.4, unknown, 10.0.0.2"]), "10.0.0.2");
         assert_eq!(find("10.0.0.1", "x-forwarded-for", &[]), "10.0.0.1");
         assert_eq!(find("::ffff:10.0.0.1", "x-forwarded-for", &["1.2.3.4"]), "1.2.3.4");
+    }
+
+    #[test]
+    fn no_byte_that_a_client_sends_hides_what_a_proxy_adds() {
+        // Every byte that may stand in a header: all but control characters, of which the tab may.
+        let sendable = (0..=u8::MAX).filter(|byte| *byte == b'\t' || (*byte >= b' ' && *byte != 0x7f));
+        for byte in sendable {
+            let line = |added: &str| [&[b'6', byte, b'6', byte], added.as_bytes()].concat();
+            assert_eq!(find_in("10.0.0.1", "x-forwarded-for", &[&line(", 1.2.3.4")]), "1.2.3.4", "{byte}");
+            assert_eq!(find_in("10.0.0.1", "forwarded", &[&line(", for=1.2.3.4")]), "1.2.3.4", "{byte}");
+            let own_line: &[&[u8]] = &[&line(""), b"1.2.3.4"];
+            assert_eq!(find_in("10.0.0.1", "x-forwarded-for", own_line), "1.2.3.4", "{byte}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_end_the_walk() {
+        assert_eq!(find_in("10.0.0.1", "x-forwarded-for", &[b"1.2.3.4, \xff, 10.0.0.2"]), "10.0.0.2");
+        assert_eq!(find_in("10.0.0.1", "forwarded", &[b"for=1.2.3.4, for=\xff, for=10.0.0.2"]), "10.0.0.2");
+    }
+
+    #[test]
+    fn a_client_of_ipv6_is_its_network() {
+        for (address, client) in [("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"), ("192.0.2.7", "192.0.2.7")] {
+            assert_eq!(client_of(address.parse().unwrap()), client.parse::<IpAddr>().unwrap());
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Rate limits: every rule that a call is subject to, decided together.
 
-use std::{net::IpAddr, time::Duration};
+use std::time::Duration;
 
 use crate::{
     base::{
@@ -8,7 +8,7 @@ use crate::{
         error::{Error, Reason, Result},
         limit::{Claim, Decision, Rule},
     },
-    edge::policy::Rate,
+    edge::{client_ip::client_of, policy::Rate},
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -37,7 +37,7 @@ pub async fn admit(ctx: &Ctx, rate: Rate) -> Result<()> {
         Rate::RepositorySync => REPOSITORY_SYNC_BY_USER,
         Rate::PreviewOpen => PREVIEW_OPEN_BY_USER,
     };
-    let address = ctx.call.address.map(prefix);
+    let address = ctx.call.address.map(client_of);
     let mut claims = Vec::with_capacity(2);
     match (rate, ctx.actor.user(), &address) {
         (Rate::Credentials | Rate::Refresh, _, Some(address)) => claims.push(Claim::new(rule, address)),
@@ -50,17 +50,6 @@ pub async fn admit(ctx: &Ctx, rate: Rate) -> Result<()> {
         Decision::Denied { rule, retry_after } => {
             metrics::counter!("hivesync_rate_limited_total", "rule" => rule.name).increment(1);
             Err(Error::new(Reason::RateLimited).retry_after(retry_after))
-        }
-    }
-}
-
-/// An IPv6 client owns a /64, so all of it counts as one.
-fn prefix(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(v6) => {
-            let [a, b, c, d, ..] = v6.segments();
-            IpAddr::V6([a, b, c, d, 0, 0, 0, 0].into())
         }
     }
 }
