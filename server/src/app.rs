@@ -43,7 +43,8 @@ use crate::{
         authenticate::Authenticator,
         cors,
         health::{self, Health},
-        http_endpoints, listen,
+        http_endpoints,
+        listen::{self, Entrance},
         policy::{self, Listener},
         tls::Tls,
     },
@@ -373,10 +374,11 @@ async fn serve(
     let admin = edge.gate(Listener::Admin, http_endpoints::service(admin.prepare().into_axum_router()));
     let worker = edge.gate(Listener::Worker, http_endpoints::service(worker.prepare().into_axum_router()));
     let private = http_endpoints::private(http_endpoints::Private { metrics, health: health.clone() });
-    listen::serve("public", listeners.public, tls.clone(), public, &base.tasks);
-    listen::serve("admin", listeners.admin, tls.clone(), admin, &base.tasks);
-    listen::serve("worker", listeners.worker, tls, worker, &base.tasks);
-    listen::serve("metrics", listeners.metrics, None, http_endpoints::service(private), &base.tasks);
+    let entrance = Entrance::new(tls, edge.client_address().clone(), base.tasks.clone());
+    entrance.serve("public", listeners.public, public);
+    entrance.serve("admin", listeners.admin, admin);
+    entrance.serve("worker", listeners.worker, worker);
+    entrance.in_clear().serve("metrics", listeners.metrics, http_endpoints::service(private));
     Ok(App { base, edge, health, addresses })
 }
 

@@ -2,6 +2,7 @@
 
 use std::{collections::HashSet, time::Duration};
 
+use futures::future::join_all;
 use hivesync_proto::v1::{self as pb, ErrorReason as Reason};
 use hivesync_server::edge::policy::{Audience, TABLE};
 use hivesync_tests::{
@@ -12,7 +13,11 @@ use hivesync_tests::{
     wire::{CORRELATION_ID, Credentials, refused, set},
     world::World,
 };
-use http::{Method, Version};
+use http::{HeaderValue, Method, Version};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
@@ -215,7 +220,55 @@ async fn many_calls_share_one_connection() {
     let world = World::without_worker(Backend::Embedded, &[]).await;
     let wire = world.wire().await;
     let calls = (0..512).map(|_| wire.call::<(), ()>(GET_ME, (), Credentials::default()));
-    for outcome in futures::future::join_all(calls).await {
+    for outcome in join_all(calls).await {
         assert_eq!(refused(outcome).reason, Reason::Unauthenticated);
+    }
+}
+
+/// A socket costs the server a place, and what brings no call must not keep it. Whoever calls after that, over a
+/// connection that the server has closed, does not notice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_without_a_call_is_closed() {
+    let world = World::without_worker(Backend::Embedded, &[]).await;
+    let wire = world.wire().await;
+    let addresses = &world.app().addresses;
+    let mut closed = Vec::new();
+    for address in [addresses.public, addresses.worker, addresses.admin, addresses.metrics] {
+        for sent in [b"".as_slice(), b"PRI * HT", b"GET / HTTP/1.1\r\nHost:"] {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(sent).await.unwrap();
+            closed.push(async move { stream.read_to_end(&mut Vec::new()).await });
+        }
+    }
+    let closed = tokio::time::timeout(Duration::from_secs(30), join_all(closed)).await;
+    assert_eq!(closed.expect("every one is closed").len(), 12);
+    let refusal = refused(wire.call::<(), ()>(GET_ME, (), Credentials::default()).await);
+    assert_eq!(refusal.reason, Reason::Unauthenticated);
+}
+
+/// A client says what it likes in a forwarded header; the proxy's own word behind it counts all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_byte_in_a_header_hides_a_denied_address() {
+    const DENIED: &str = "203.0.113.9";
+    for (setting, name, added) in [
+        ("x-forwarded-for", "x-forwarded-for", DENIED.to_owned()),
+        ("forwarded", "forwarded", format!("for={DENIED}")),
+    ] {
+        let settings = [
+            ("TRUSTED_PROXIES", "127.0.0.1/32"),
+            ("FORWARDED_HEADER", setting),
+            ("DENIED_NETWORKS", "203.0.113.0/24"),
+        ];
+        let world = World::without_worker(Backend::Embedded, &settings).await;
+        let url = world.app().addresses.public_url.join(GET_ME).unwrap();
+        for byte in [b'a', b' ', b',', b'"', 0x80, 0xc3, 0xff] {
+            let line = [&[byte, b',', b' '], added.as_bytes()].concat();
+            let request =
+                reqwest::Client::new().post(url.clone()).header("content-type", "application/grpc-web+proto");
+            let request = request.header(name, HeaderValue::from_bytes(&line).unwrap());
+            let answer = request.send().await.unwrap();
+            let code = answer.headers().get("grpc-status").expect("a refusal");
+            assert_eq!(code, &(tonic::Code::PermissionDenied as i32).to_string(), "{byte:#x}");
+        }
     }
 }

@@ -24,7 +24,10 @@ use hivesync_server::{
         rpc,
         task::Tasks,
     },
-    edge::{listen, policy::Listener},
+    edge::{
+        listen::{self, Entrance},
+        policy::Listener,
+    },
 };
 use hivesync_tests::{backend::Backend, world::World};
 use tonic::{Request, Response, Status, service::Routes};
@@ -90,11 +93,16 @@ async fn main() {
     let mut add = |name, address| {
         variants.push(Variant { name, address, rates: Vec::new(), cpu_micros: Vec::new() });
     };
+    let client_address = world.app().edge().client_address().clone();
+    let entrance = Entrance::new(None, client_address, tasks.clone());
     add("bare tonic", bare().await);
-    add("our listener, no gate", listener(&tasks, Routes::new(UserServiceServer::new(Bare)).prepare()).await);
+    add(
+        "our listener, no gate",
+        listener(&entrance, Routes::new(UserServiceServer::new(Bare)).prepare()).await,
+    );
     let router = || Routes::new(UserServiceServer::new(Served)).prepare();
     let gate = world.app().edge().gate(Listener::Public, router());
-    add("+ gate: names, policy, token, rules, counters", listener(&tasks, gate).await);
+    add("+ gate: names, policy, token, rules, counters", listener(&entrance, gate).await);
     add("the real GetMe, with its row in SQLite", world.app().addresses.public);
 
     for round in 0..=ROUNDS {
@@ -134,7 +142,7 @@ async fn bare() -> SocketAddr {
     address
 }
 
-async fn listener<S>(tasks: &Tasks, service: S) -> SocketAddr
+async fn listener<S>(entrance: &Entrance, service: S) -> SocketAddr
 where
     S: tower::Service<
             http::Request<tonic::body::Body>,
@@ -148,7 +156,7 @@ where
 {
     let socket = listen::bind("LISTEN_ADDR", "127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = socket.local_addr().unwrap();
-    listen::serve("bench", socket, None, service, tasks);
+    entrance.serve("bench", socket, service);
     address
 }
 

@@ -19,6 +19,7 @@ pub mod lifecycle;
 pub mod limit;
 pub mod outbox;
 pub mod page;
+pub mod places;
 pub mod ports;
 pub mod rpc;
 pub mod secret;

@@ -4,6 +4,7 @@
 //! order of its stages. They are functions in one future rather than a dozen nested layers: the order
 //! stands in one place, and a call costs one allocation instead of one for each.
 
+mod activity;
 pub mod answer;
 mod audit;
 pub mod authenticate;
@@ -52,6 +53,8 @@ use crate::base::{
 
 /// What the log says of a call whose route is not known.
 const UNKNOWN_ROUTE: &str = "unknown";
+/// The part of all places for calls that one client may take.
+const CLIENT_SHARE: usize = 4;
 
 /// Where a connection comes from; `listen` puts it beside every request.
 #[derive(Clone, Copy, Debug)]
@@ -75,8 +78,14 @@ impl Edge {
             trusted: config.trusted_proxies.clone(),
             header: config.forwarded_header,
         });
-        let shed = Shed::new(config.limits.calls_max);
+        let shed = Shed::new(config.limits.calls_max, config.limits.calls_max.div_ceil(CLIENT_SHARE));
         Self { base, client_address, authenticator, shed }
+    }
+
+    /// How the address of a client is found.
+    #[must_use]
+    pub fn client_address(&self) -> &Arc<ClientAddress> {
+        &self.client_address
     }
 
     /// The gate of one listener, in front of `services`.
