@@ -393,7 +393,7 @@ fn public_services(base: &Base) -> Routes {
             ProjectServiceServer::new(projects::Rpc::new(mirrors)).max_decoding_message_size(bytes_max),
         )
         .add_service(PreviewServiceServer::new(previews::Rpc).max_decoding_message_size(bytes_max))
-        .add_service(JobServiceServer::new(jobs::Rpc).max_decoding_message_size(bytes_max))
+        .add_service(JobServiceServer::new(jobs::Rpc::default()).max_decoding_message_size(bytes_max))
         .add_service(
             NotificationServiceServer::new(notifications::Rpc::default())
                 .max_decoding_message_size(bytes_max),

@@ -5,6 +5,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests make their own identifiers")]
 
 mod auth;
+mod bounds;
 mod browsers;
 mod edge;
 mod jobs;

@@ -32,7 +32,7 @@ const CREATE: &str = "hivesync.v1.PreviewService/CreatePreview";
 const UPLOADS: &str = "hivesync.v1.PreviewService/RequestUploads";
 const FINALIZE: &str = "hivesync.v1.PreviewService/FinalizePreview";
 const RESOLVE: &str = "hivesync.v1.PreviewService/ResolvePreview";
-const DOWNLOADS: &str = "hivesync.v1.PreviewService/RequestDownloads";
+pub(super) const DOWNLOADS: &str = "hivesync.v1.PreviewService/RequestDownloads";
 const GET: &str = "hivesync.v1.PreviewService/GetPreview";
 
 on_each_backend!(
@@ -159,7 +159,7 @@ async fn resolve(caller: &Caller, token: &str) -> Refusal {
 }
 
 /// Creates a preview of these files, uploads them all and finalises it.
-async fn publish(ada: &Caller, project: &str, files: &[(&str, &[u8])]) -> pb::Preview {
+pub(super) async fn publish(ada: &Caller, project: &str, files: &[(&str, &[u8])]) -> pb::Preview {
     let created = create(ada, project, files).await;
     let preview = created.preview.unwrap();
     upload(ada, &preview.id, files).await;
@@ -167,7 +167,11 @@ async fn publish(ada: &Caller, project: &str, files: &[(&str, &[u8])]) -> pb::Pr
     settled(ada, preview).await
 }
 
-async fn create(ada: &Caller, project: &str, files: &[(&str, &[u8])]) -> pb::CreatePreviewResponse {
+pub(super) async fn create(
+    ada: &Caller,
+    project: &str,
+    files: &[(&str, &[u8])],
+) -> pb::CreatePreviewResponse {
     let files = files.iter().map(|(path, bytes)| file(path, bytes)).collect();
     ada.get(CREATE, request(project, manifest(files))).await
 }
@@ -182,7 +186,11 @@ fn request(project: &str, manifest: pb::Manifest) -> pb::CreatePreviewRequest {
     }
 }
 
-async fn uploads_of(ada: &Caller, preview_id: &str, digests: Vec<Vec<u8>>) -> Vec<pb::PresignedRequest> {
+pub(super) async fn uploads_of(
+    ada: &Caller,
+    preview_id: &str,
+    digests: Vec<Vec<u8>>,
+) -> Vec<pb::PresignedRequest> {
     let request = pb::RequestUploadsRequest { preview_id: preview_id.to_owned(), sha256: digests };
     ada.get::<_, pb::RequestUploadsResponse>(UPLOADS, request).await.uploads
 }
@@ -229,7 +237,7 @@ async fn settled(ada: &Caller, mut preview: pb::Preview) -> pb::Preview {
     panic!("the verification did not end");
 }
 
-async fn token_of(ada: &Caller, preview_id: &str) -> String {
+pub(super) async fn token_of(ada: &Caller, preview_id: &str) -> String {
     let request = pb::IssuePreviewTokenRequest { preview_id: preview_id.to_owned() };
     ada.get::<_, pb::IssuePreviewTokenResponse>("hivesync.v1.PreviewService/IssuePreviewToken", request)
         .await

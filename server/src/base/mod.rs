@@ -27,3 +27,4 @@ pub mod signal;
 pub mod status;
 pub mod task;
 pub mod telemetry;
+pub mod user_streams;

@@ -28,6 +28,7 @@ use tower_http::cors::{Cors, CorsLayer};
 use super::{
     Edge, Peer,
     health::{Condition, Health},
+    transfers,
 };
 use crate::base::{ctx::CorrelationId, status::CORRELATION_ID};
 
@@ -54,8 +55,8 @@ pub fn secured(router: Router) -> Router {
 /// Puts the RPCs and the signed objects behind one service that browsers of the configured origins may call.
 pub fn public<S>(edge: Edge, objects: Router, rpcs: S, cors: CorsLayer) -> PublicService<S> {
     PublicService {
+        objects: secured(transfers::bounded(objects, edge.clone())).layer(cors.clone()),
         edge,
-        objects: secured(objects).layer(cors.clone()),
         rpcs: cors.layer(GrpcWebLayer::new().layer(rpcs)),
     }
 }

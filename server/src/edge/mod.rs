@@ -19,6 +19,7 @@ pub mod shed;
 mod stream;
 pub mod throttle;
 pub mod tls;
+mod transfers;
 
 use std::{
     collections::HashMap,
@@ -38,8 +39,8 @@ use futures::FutureExt as _;
 use http::{HeaderValue, Request, Response, request::Parts};
 use metrics::{Counter, Histogram};
 use policy::{Audience, Listener, Row};
-use shed::Shed;
-use stream::while_allowed;
+use shed::{Place, Shed};
+use stream::{Streams, while_allowed};
 use tonic::{Code, body::Body};
 use tower::Service;
 
@@ -67,6 +68,7 @@ pub struct Edge {
     client_address: Arc<ClientAddress>,
     authenticator: Authenticator,
     shed: Shed,
+    streams: Streams,
 }
 
 impl Edge {
@@ -79,7 +81,7 @@ impl Edge {
             header: config.forwarded_header,
         });
         let shed = Shed::new(config.limits.calls_max, config.limits.calls_max.div_ceil(CLIENT_SHARE));
-        Self { base, client_address, authenticator, shed }
+        Self { base, client_address, authenticator, shed, streams: Streams::default() }
     }
 
     /// How the address of a client is found.
@@ -107,6 +109,12 @@ impl Edge {
         }
     }
 
+    /// Whether clients at `address` are banned.
+    fn denies(&self, address: Option<IpAddr>) -> bool {
+        let denied = &self.base.config.denied_networks;
+        address.is_some_and(|address| denied.iter().any(|network| network.contains(&address)))
+    }
+
     /// The stages that may refuse a call; returns what travels with it from here on.
     async fn admit(
         &self,
@@ -117,8 +125,7 @@ impl Edge {
     ) -> Result<Ctx> {
         let base = &self.base;
         // A banned address costs nothing but this look.
-        if address.is_some_and(|address| base.config.denied_networks.iter().any(|net| net.contains(&address)))
-        {
+        if self.denies(address) {
             return Err(Error::new(Reason::PermissionDenied).because("the address is denied"));
         }
         let call = Call {
@@ -138,6 +145,11 @@ impl Edge {
         Ok(ctx)
     }
 
+    /// The places that a call takes while it is at work, and then while its stream goes on.
+    fn places(&self, row: &Row, address: Option<IpAddr>) -> Result<(Place, Option<Place>)> {
+        Ok((self.shed.enter(address)?, self.streams.enter(row, address)?))
+    }
+
     /// Calls the service: at most so many at a time, at most until the deadline, and without a panic that
     /// leaves the call unanswered.
     async fn call<S>(
@@ -151,8 +163,8 @@ impl Edge {
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
     {
         let correlation = &ctx.call.correlation;
-        let _place = match self.shed.enter(ctx.call.address) {
-            Ok(place) => place,
+        let (_place, stream_place) = match self.places(route.row, ctx.call.address) {
+            Ok(places) => places,
             Err(error) => {
                 return answer::refuse_unread(&error, correlation, route.row.route, request.into_body())
                     .await;
@@ -164,7 +176,7 @@ impl Edge {
         match tokio::time::timeout(ctx.call.deadline, service).await {
             // Most streams end by themselves when the server stops; those that do not must not hold it up. None
             // outlives the session that it was opened in.
-            Ok(Ok(Ok(response))) if route.row.streaming => while_allowed(ctx, response),
+            Ok(Ok(Ok(response))) if route.row.streaming => while_allowed(ctx, response, stream_place),
             Ok(Ok(Ok(response))) => response,
             Ok(Ok(Err(never))) => match never {},
             Ok(Err(_)) => {

@@ -15,13 +15,15 @@ use axum::body::Body;
 use http_body_util::BodyExt as _;
 use object_store::{ObjectStore, local::LocalFileSystem};
 use tempfile::TempDir;
-use tokio::{fs::File, io::AsyncWriteExt as _, sync::Semaphore};
+use tokio::{fs::File, io::AsyncWriteExt as _};
 
-use super::{ObjectKey, Result};
+use super::{ObjectKey, Result, transfer_max};
+use crate::base::places::Places;
 
-/// Uploads at work at the same time.
-const UPLOADS_MAX: usize = 64;
-/// How long one upload may take; a signed address does not live longer either.
+/// Uploads at work at the same time, of which one is for a name: an address that is signed for one object must not
+/// fill all places.
+const UPLOADS_MAX: usize = 256;
+/// How long one upload may take, whatever its size; a signed address does not live longer either.
 const UPLOAD_MAX: Duration = Duration::from_secs(300);
 
 /// Why an upload was not taken.
@@ -31,7 +33,7 @@ pub(super) enum Rejection {
     OtherBytes,
     /// The object exists.
     Exists,
-    /// Too many uploads are at work.
+    /// Too many uploads are at work, or one of this object.
     Busy,
     /// It took too long, or the client went away.
     Interrupted,
@@ -51,7 +53,7 @@ pub(super) struct Disk {
     incoming: TempDir,
     /// Holds the lock by which others see that `incoming` is in use.
     _in_use: fs::File,
-    uploads: Semaphore,
+    uploads: Places<ObjectKey>,
 }
 
 impl Disk {
@@ -67,7 +69,7 @@ impl Disk {
         }
         fs::File::open(&objects)?.sync_all()?;
         let (incoming, in_use) = claim_incoming(&incoming)?;
-        Ok(Self { objects, incoming, _in_use: in_use, uploads: Semaphore::new(UPLOADS_MAX) })
+        Ok(Self { objects, incoming, _in_use: in_use, uploads: Places::new(UPLOADS_MAX, 1) })
     }
 
     pub(super) fn store(&self) -> Result<Arc<dyn ObjectStore>> {
@@ -82,10 +84,11 @@ impl Disk {
         size: u64,
         body: Body,
     ) -> Result<(), Rejection> {
-        let _slot = self.uploads.try_acquire().map_err(|_| Rejection::Busy)?;
+        let _place = self.uploads.take(*key).ok_or(Rejection::Busy)?;
         let (file, incoming) = tempfile::NamedTempFile::new_in(self.incoming.path())?.into_parts();
         let mut file = File::from_std(file);
-        let copied = tokio::time::timeout(UPLOAD_MAX, copy(body, &mut file, size)).await;
+        let copied =
+            tokio::time::timeout(transfer_max(size).min(UPLOAD_MAX), copy(body, &mut file, size)).await;
         let found = copied.map_err(|_| Rejection::Interrupted)??;
         if found.as_ref() != sha256 {
             return Err(Rejection::OtherBytes);

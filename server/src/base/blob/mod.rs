@@ -30,6 +30,17 @@ use signed::UrlSigner;
 /// The most objects that one listing returns.
 pub const LIST_MAX: usize = 1_000;
 
+/// How long a transfer may take besides the time for its bytes.
+const TRANSFER_GRACE: Duration = Duration::from_secs(30);
+/// The slowest that a client may take or send the bytes of a transfer.
+const BYTES_PER_SEC_MIN: u64 = 32 * 1024;
+
+/// How long a transfer of `size` bytes may take: a client that is slower keeps a file open for nothing.
+#[must_use]
+pub fn transfer_max(size: u64) -> Duration {
+    TRANSFER_GRACE + Duration::from_secs(size / BYTES_PER_SEC_MIN)
+}
+
 /// Why an object could not be reached.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

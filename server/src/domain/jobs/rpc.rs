@@ -12,11 +12,14 @@ use crate::base::{
     ids::{JobId, ProjectId, TeamId},
     page::PageRequest,
     rpc::{Responses, serve, serve_stream},
+    user_streams::UserStreams,
 };
 
 /// The service.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Rpc;
+#[derive(Clone, Debug, Default)]
+pub struct Rpc {
+    watches: UserStreams,
+}
 
 #[tonic::async_trait]
 impl pb::job_service_server::JobService for Rpc {
@@ -56,7 +59,7 @@ impl pb::job_service_server::JobService for Rpc {
     ) -> Result<Response<Self::WatchJobStream>, Status> {
         serve_stream(request, |ctx, message| async move {
             let id = JobId::parse("job_id", &message.job_id)?;
-            let sightings = ops::watch(ctx, id).await?;
+            let sightings = ops::watch(ctx, &self.watches, id).await?;
             Ok(sightings.map(|sighting| Ok(pb::WatchJobResponse { job: Some(sighting?.into()) })))
         })
         .await

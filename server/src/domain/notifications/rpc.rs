@@ -6,18 +6,19 @@ use tonic::{Request, Response, Status};
 
 use super::{
     model::{Kind, Notification, Sequence},
-    ops::{self, Batch, Start, Streams},
+    ops::{self, Batch, Start},
 };
 use crate::base::{
     error::Result,
     page::PageRequest,
     rpc::{Responses, serve, serve_stream},
+    user_streams::UserStreams,
 };
 
 /// The service.
 #[derive(Clone, Default)]
 pub struct Rpc {
-    streams: Streams,
+    streams: UserStreams,
 }
 
 #[tonic::async_trait]

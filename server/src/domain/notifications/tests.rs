@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{
     model::{KEPT_MAX, Kind, News, SECURITY_KEPT_MAX},
-    ops::{self, Batch, Start, Streams},
+    ops::{self, Batch, Start},
 };
 use crate::{
     base::{
@@ -18,6 +18,7 @@ use crate::{
         outbox::Handler as _,
         page::PageRequest,
         ports::Ports,
+        user_streams::UserStreams,
     },
     domain::projects::RepositorySynced,
 };
@@ -121,7 +122,7 @@ async fn only_the_newest_are_kept() {
     let anna = world.user(ANNA);
     let (_, sequence) = ops::list(&anna, false, &PageRequest::new(1, String::new())).await.unwrap();
     assert_eq!((sequence.last, i64::from(sequence.unread())), (KEPT_MAX + 5, KEPT_MAX));
-    let mut stream = pin!(ops::stream(&anna, &Streams::default(), Start::After(0)).await.unwrap());
+    let mut stream = pin!(ops::stream(&anna, &UserStreams::default(), Start::After(0)).await.unwrap());
     assert_eq!(next(&mut stream).await, (vec![], 0));
     let (numbers, cursor) = next(&mut stream).await;
     assert_eq!((numbers.first(), numbers.len(), cursor), (Some(&6), 64, 69));
@@ -159,7 +160,7 @@ async fn a_stream_begins_at_its_cursor_and_goes_on_with_what_comes() {
     let world = Fixture::new(Ports::default()).await;
     sign_in(&world, ANNA).await;
     let anna = world.user(ANNA);
-    let streams = Streams::default();
+    let streams = UserStreams::default();
     for text in ["one", "two"] {
         tell(&world, &[ANNA], text).await;
     }
@@ -182,7 +183,7 @@ async fn a_stream_begins_at_its_cursor_and_goes_on_with_what_comes() {
 async fn a_stream_ends_with_its_session_and_with_the_server() {
     let world = Fixture::new(Ports::default()).await;
     sign_in(&world, ANNA).await;
-    let (anna, streams) = (world.user(ANNA), Streams::default());
+    let (anna, streams) = (world.user(ANNA), UserStreams::default());
     let mut first = Box::pin(ops::stream(&anna, &streams, Start::Now).await.unwrap());
     next(&mut first).await;
     sign_out(&world).await;
@@ -199,7 +200,7 @@ async fn a_stream_ends_with_its_session_and_with_the_server() {
 #[tokio::test]
 async fn a_user_has_sixteen_streams_at_most() {
     let world = Fixture::new(Ports::default()).await;
-    let (anna, streams) = (world.user(ANNA), Streams::default());
+    let (anna, streams) = (world.user(ANNA), UserStreams::default());
     let mut open = Vec::new();
     for _ in 0..16 {
         open.push(ops::stream(&anna, &streams, Start::Now).await.unwrap());

@@ -11,9 +11,11 @@ use crate::{
         ctx::Ctx,
         db::Tx,
         error::{Error, Result},
-        ids::{JobId, ProjectId, TeamId},
+        ids::{JobId, ProjectId, TeamId, UserId},
         page::{Page, PageRequest},
+        places::Place,
         signal::Listener,
+        user_streams::UserStreams,
     },
     domain::{
         access::{self, Permission},
@@ -78,13 +80,18 @@ pub(in crate::domain::jobs) async fn list(
 }
 
 /// A job as it stands now, and again whenever it has changed, until it has ended.
+///
+/// # Errors
+/// `NOT_FOUND` if there is none, `RATE_LIMITED` if the caller watches 16 jobs on this server.
 pub(in crate::domain::jobs) async fn watch(
     ctx: Ctx,
+    watches: &UserStreams,
     id: JobId,
-) -> Result<impl Stream<Item = Result<Sighting>> + Send + 'static> {
+) -> Result<impl Stream<Item = Result<Sighting>> + Send + use<>> {
+    let place = watches.open(ctx.user()?.id)?;
     let changes = ctx.signals.listen(topic_of(id));
     let first = get(&ctx, id).await?;
-    Ok(stream::unfold(Watch { ctx, id, changes, last: None, first: Some(first) }, Watch::next))
+    Ok(stream::unfold(Watch { ctx, id, changes, last: None, first: Some(first), _place: place }, Watch::next))
 }
 
 struct Watch {
@@ -93,6 +100,7 @@ struct Watch {
     changes: Listener,
     first: Option<Sighting>,
     last: Option<Sighting>,
+    _place: Place<UserId>,
 }
 
 impl Watch {

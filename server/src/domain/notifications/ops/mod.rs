@@ -2,7 +2,7 @@
 
 mod stream;
 
-pub(super) use stream::{Batch, Start, Streams, stream};
+pub(super) use stream::{Batch, Start, stream};
 
 use std::collections::BTreeSet;
 

@@ -1,12 +1,6 @@
 //! The live stream of one client.
 
-use std::{
-    collections::HashMap,
-    future::Future,
-    pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{future::Future, pin::Pin, time::Duration};
 
 use futures::{Stream, stream};
 use tokio_util::sync::CancellationToken;
@@ -24,7 +18,9 @@ use crate::{
         ctx::Ctx,
         error::{Error, Reason, Result},
         ids::UserId,
+        places::Place,
         signal::Listener,
+        user_streams::UserStreams,
     },
     domain::auth::{self, SESSIONS_ENDED},
 };
@@ -35,11 +31,6 @@ const BATCH_MAX: u64 = 64;
 const SIGN_OF_LIFE_EVERY: Duration = Duration::from_secs(20);
 /// How often a stream looks into the database without a wake-up.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// Streams that a user may have on this server.
-const STREAMS_PER_USER_MAX: usize = 16;
-/// When a client that has too many may try again.
-const RETRY_AFTER: Duration = Duration::from_secs(20);
-
 /// Where a stream begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
@@ -60,40 +51,6 @@ pub struct Batch {
     pub cursor: i64,
 }
 
-/// The streams that this server holds, counted by user.
-#[derive(Clone, Default)]
-pub struct Streams(Arc<Mutex<HashMap<UserId, usize>>>);
-
-impl Streams {
-    fn open(&self, user: UserId) -> Result<Slot> {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(user).or_insert(0);
-        if *count >= STREAMS_PER_USER_MAX {
-            return Err(Error::new(Reason::RateLimited).retry_after(RETRY_AFTER));
-        }
-        *count += 1;
-        Ok(Slot { streams: self.clone(), user })
-    }
-}
-
-/// One of the streams that a user may have.
-struct Slot {
-    streams: Streams,
-    user: UserId,
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        let mut counts = self.streams.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = counts.get_mut(&self.user) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                counts.remove(&self.user);
-            }
-        }
-    }
-}
-
 struct Live {
     ctx: Ctx,
     user: UserId,
@@ -103,7 +60,7 @@ struct Live {
     sessions_ended: Listener,
     sign_of_life: Pin<Box<dyn Future<Output = ()> + Send>>,
     stopping: CancellationToken,
-    _slot: Slot,
+    _place: Place<UserId>,
 }
 
 /// Streams the caller's notifications. The first message is empty and says that the stream stands; it ends
@@ -114,11 +71,11 @@ struct Live {
 /// caller's session is over and `UNAVAILABLE` when the server stops.
 pub async fn stream(
     ctx: &Ctx,
-    streams: &Streams,
+    streams: &UserStreams,
     start: Start,
 ) -> Result<impl Stream<Item = Result<Batch>> + Send + use<>> {
     let user = ctx.user()?.id;
-    let slot = streams.open(user)?;
+    let place = streams.open(user)?;
     // Listening comes before looking: what is told in between wakes the stream.
     let news = ctx.signals.listen(topic_of(user));
     let sessions_ended = ctx.signals.listen(SESSIONS_ENDED);
@@ -135,7 +92,7 @@ pub async fn stream(
         sessions_ended,
         sign_of_life: sign_of_life(),
         stopping: ctx.tasks.stopping(),
-        _slot: slot,
+        _place: place,
     };
     Ok(stream::unfold(Some(live), |live| async {
         let mut live = live?;
