@@ -6,7 +6,11 @@ use tokio::{
 };
 use url::Url;
 
-/// The address of a database of this server that no test has used before. `tests/run` configures enough of them.
+/// Databases that tests take turns with: the server's client knows no number above 255.
+const SPACES: u32 = 255;
+
+/// The address of an empty database of this server. It was another test's if more than 255 have come before, of which
+/// that one has ended long ago.
 pub(super) async fn own_space(redis: &str) -> String {
     let mut url = Url::parse(redis).expect("an address");
     let address = (url.host_str().expect("a host").to_owned(), url.port().unwrap_or(6379));
@@ -15,8 +19,11 @@ pub(super) async fn own_space(redis: &str) -> String {
         assert_eq!(command(&mut stream, &["AUTH", password]).await, "+OK");
     }
     let reply = command(&mut stream, &["INCR", "hivesync-tests:spaces"]).await;
-    let number: u32 = reply.trim_start_matches(':').parse().expect("a count");
-    url.set_path(&number.to_string());
+    let count: u32 = reply.trim_start_matches(':').parse().expect("a count");
+    let number = (count % SPACES + 1).to_string();
+    assert_eq!(command(&mut stream, &["SELECT", &number]).await, "+OK");
+    assert_eq!(command(&mut stream, &["FLUSHDB"]).await, "+OK");
+    url.set_path(&number);
     url.into()
 }
 
