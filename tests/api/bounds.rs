@@ -98,6 +98,22 @@ async fn a_user_watches_so_many_jobs_at_a_time() {
 
 /// A request without its body, sent by a client at `address`, over a connection that takes in little.
 async fn begin(method: &str, url: &str, length: usize, address: &str) -> TcpStream {
+    send_head(method, url, length, address, "").await
+}
+
+/// An upload that the server has let in, and of which it has the first byte.
+async fn begin_upload(url: &str, content: &[u8], address: &str) -> TcpStream {
+    let mut upload = send_head("PUT", url, content.len(), address, "Expect: 100-continue\r\n").await;
+    // It says so when it begins to read (RFC 9110, 10.1.1).
+    const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+    let mut interim = [0; CONTINUE.len()];
+    upload.read_exact(&mut interim).await.expect("an answer");
+    assert_eq!(interim, CONTINUE);
+    upload.write_all(&content[..1]).await.unwrap();
+    upload
+}
+
+async fn send_head(method: &str, url: &str, length: usize, address: &str, expectation: &str) -> TcpStream {
     let url: Url = url.parse().unwrap();
     let host: SocketAddr = url.authority().parse().unwrap();
     let socket = TcpSocket::new_v4().unwrap();
@@ -106,7 +122,7 @@ async fn begin(method: &str, url: &str, length: usize, address: &str) -> TcpStre
     let (path, query) = (url.path(), url.query().unwrap());
     let head = format!(
         "{method} {path}?{query} HTTP/1.1\r\nHost: {host}\r\nX-Forwarded-For: {address}\r\nConnection: close\r\n\
-         Content-Length: {length}\r\n\r\n"
+         Content-Length: {length}\r\n{expectation}\r\n"
     );
     stream.write_all(head.as_bytes()).await.unwrap();
     stream
@@ -148,10 +164,8 @@ async fn an_address_takes_one_upload_at_a_time() {
         let ada = world.caller("ada").await;
         let signed = addresses(&ada, 2).await;
         let [(url, content), (other_url, other)] = signed.as_slice() else { panic!("{signed:?}") };
-        let mut slow = begin("PUT", url, content.len(), "").await;
-        slow.write_all(&content[..1]).await.unwrap();
-        // There is no event for an upload that has begun.
-        while put(url, b"?", "").await != 503 {}
+        let slow = begin_upload(url, content, "").await;
+        assert_eq!(put(url, b"?", "").await, 503);
         assert_eq!(put(other_url, other, "").await, 200);
         drop(slow);
         // The server hears of it a little later.
@@ -170,12 +184,9 @@ async fn one_client_leaves_uploads_for_others() {
         let (url, content) = signed.pop().unwrap();
         let mut held = Vec::new();
         for (url, content) in &signed {
-            let mut slow = begin("PUT", url, content.len(), "192.0.2.1").await;
-            slow.write_all(&content[..1]).await.unwrap();
-            held.push(slow);
+            held.push(begin_upload(url, content, "192.0.2.1").await);
         }
-        // Refused for its bytes while there is a place.
-        while put(&url, b"?", "192.0.2.1").await != 503 {}
+        assert_eq!(put(&url, &content, "192.0.2.1").await, 503);
         assert_eq!(put(&url, &content, "192.0.2.2").await, 200);
     }))
     .await;
