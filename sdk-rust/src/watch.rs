@@ -60,12 +60,15 @@ impl Backoff {
 
     /// Waits before the next try, or gives the error back if another try is pointless.
     async fn pause(&mut self, error: Error) -> Result<()> {
-        self.failures = self.failures.saturating_add(1);
+        // Whoever watches many jobs waits for a place, and has not failed.
+        if !matches!(error.kind(), ErrorKind::RateLimited { .. }) {
+            self.failures = self.failures.saturating_add(1);
+        }
         let transient = error.is_transient() || matches!(error.kind(), ErrorKind::Cancelled);
         if self.failures > self.failures_max || !transient {
             return Err(error);
         }
-        let mut pause = retry::jittered(BACKOFF_FIRST, self.failures - 1, BACKOFF_MAX);
+        let mut pause = retry::jittered(BACKOFF_FIRST, self.failures.saturating_sub(1), BACKOFF_MAX);
         if let ErrorKind::RateLimited { retry_after } = error.kind() {
             pause = pause.max((*retry_after).min(BACKOFF_MAX));
         }

@@ -144,12 +144,13 @@ fn write(error: &Error, correlation_id: Option<&str>, route: Option<&str>) {
     let cause = error.cause().map(tracing::field::display);
     let fields =
         (!error.violations().is_empty()).then(|| tracing::field::display(Fields(error.violations())));
-    match error.reason() {
-        Reason::Internal | Reason::Unspecified => {
+    match (error.reason(), error.cause()) {
+        (Reason::Internal | Reason::Unspecified, _) => {
             tracing::error!(event = "call.failed", correlation_id, route, reason, cause);
         }
-        // A flood of calls must not become a flood of lines: they have their counters.
-        Reason::RateLimited | Reason::Overloaded => {
+        // What anybody can send without end, and what explains itself, must not become lines without end.
+        (Reason::RateLimited | Reason::Overloaded, _)
+        | (Reason::UnknownMethod | Reason::Unauthenticated, None) => {
             tracing::debug!(event = "call.refused", correlation_id, route, reason, cause);
         }
         _ => tracing::info!(event = "call.refused", correlation_id, route, reason, fields, cause),

@@ -28,7 +28,7 @@ use crate::base::{
     task::Tasks,
 };
 
-/// Connections that a listener holds open at most.
+/// Connections of clients that a listener holds open at most, and as many again of trusted proxies.
 const CONNECTIONS_MAX: usize = 10_000;
 /// How many of them one client may have. A trusted proxy may have them all: it stands for many clients.
 const CLIENT_CONNECTIONS_MAX: usize = CONNECTIONS_MAX / 8;

@@ -20,12 +20,12 @@ use super::{
 };
 use crate::base::{blob::transfer_max, task::Tasks};
 
-/// Uploads at the same time, and how many of them one client may have.
+/// Uploads at the same time, and how many of them one client may have: eight people of one address, with eight each.
 const UPLOADS_MAX: usize = 256;
-const CLIENT_UPLOADS_MAX: usize = 32;
+const CLIENT_UPLOADS_MAX: usize = 64;
 /// Downloads at the same time, and how many of them one client may have. Each keeps a file open.
 const DOWNLOADS_MAX: usize = 1_024;
-const CLIENT_DOWNLOADS_MAX: usize = 64;
+const CLIENT_DOWNLOADS_MAX: usize = 256;
 /// What a client is told to wait that gets no place.
 const RETRY_AFTER_SECS: HeaderValue = HeaderValue::from_static("1");
 

@@ -83,10 +83,12 @@ impl Room {
     }
 }
 
-/// The subprocess renames and removes while it is watched.
+/// The subprocess renames and removes while it is watched, and puts a file where a directory was.
 fn unless_gone<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Ok(None)
+        }
         other => other.map(Some),
     }
 }

@@ -10,12 +10,13 @@ mod tests;
 mod transfer;
 mod upload;
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use futures::Stream;
 use hivesync_proto::{manifest::BundleLimits, v1 as pb};
 use serde::Serialize;
 use time::OffsetDateTime;
+use tokio::time::sleep;
 use uuid::Uuid;
 
 pub use self::{
@@ -30,6 +31,7 @@ use crate::{
     operation::Operation,
     page::{self, Page, PageRequest},
     secret::Secret,
+    transport::retry,
     wire::{self, wire_enum},
 };
 
@@ -37,8 +39,16 @@ use crate::{
 const TRANSFERS: usize = 8;
 /// Addresses asked for at a time, as in the contract.
 const BATCH: usize = 200;
-/// How often what could not be transferred is tried in all.
-const ROUNDS: u32 = 3;
+/// How often what could not be transferred is tried in all, and the longest pause before the second time. Each further
+/// one may be twice as long: others of the same address may have all its places for a while.
+const ROUNDS: u32 = 5;
+const PAUSE_FIRST: Duration = Duration::from_secs(2);
+const PAUSE_MAX: Duration = Duration::from_secs(15);
+
+/// Waits after round `round`, the first of which is 1.
+async fn pause_after(round: u32) {
+    sleep(retry::jittered(PAUSE_FIRST, round - 1, PAUSE_MAX)).await;
+}
 
 /// The largest bundle that any server takes; how much this one takes, it says itself.
 fn limits() -> BundleLimits {

@@ -22,7 +22,7 @@ use time::OffsetDateTime;
 use tokio::{fs::File, io::AsyncWriteExt as _};
 
 use super::{
-    BATCH, PreviewToken, ROUNDS, TRANSFERS, limits,
+    BATCH, PreviewToken, ROUNDS, TRANSFERS, limits, pause_after,
     staging::{Staging, unwritable},
     transfer::Presigned,
 };
@@ -191,7 +191,7 @@ impl OpenPreview {
             }
             match failure {
                 Some(error) if round == ROUNDS => return Err(error),
-                Some(_) => {}
+                Some(_) => pause_after(round).await,
                 None => break,
             }
         }

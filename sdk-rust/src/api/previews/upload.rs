@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::{
     BATCH, ROUNDS, TRANSFERS,
     bundle::Bundle,
+    pause_after,
     publish::{Progress, PublishPhase, PublishProgress},
     source::BundleSource,
     transfer::Presigned,
@@ -69,6 +70,7 @@ impl<'a> Upload<'a> {
             if round == ROUNDS {
                 return Err(error);
             }
+            pause_after(round).await;
             missing = self.find_missing().await?;
         }
         Ok(self.bytes_done.into_inner())

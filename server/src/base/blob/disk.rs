@@ -20,9 +20,10 @@ use tokio::{fs::File, io::AsyncWriteExt as _};
 use super::{ObjectKey, Result, transfer_max};
 use crate::base::places::Places;
 
-/// Uploads at work at the same time, of which one is for a name: an address that is signed for one object must not
-/// fill all places.
+/// Uploads at work at the same time, and how many of them may be of one object: an address that is signed for it must
+/// not fill all places, but two people may send the same file, and one whose connection was lost may send it again.
 const UPLOADS_MAX: usize = 256;
+const OBJECT_UPLOADS_MAX: usize = 4;
 /// How long one upload may take, whatever its size; a signed address does not live longer either.
 const UPLOAD_MAX: Duration = Duration::from_secs(300);
 
@@ -33,7 +34,7 @@ pub(super) enum Rejection {
     OtherBytes,
     /// The object exists.
     Exists,
-    /// Too many uploads are at work, or one of this object.
+    /// Too many uploads are at work, of all objects or of this one.
     Busy,
     /// It took too long, or the client went away.
     Interrupted,
@@ -69,7 +70,7 @@ impl Disk {
         }
         fs::File::open(&objects)?.sync_all()?;
         let (incoming, in_use) = claim_incoming(&incoming)?;
-        Ok(Self { objects, incoming, _in_use: in_use, uploads: Places::new(UPLOADS_MAX, 1) })
+        Ok(Self { objects, incoming, _in_use: in_use, uploads: Places::new(UPLOADS_MAX, OBJECT_UPLOADS_MAX) })
     }
 
     pub(super) fn store(&self) -> Result<Arc<dyn ObjectStore>> {

@@ -32,8 +32,9 @@ pub const LIST_MAX: usize = 1_000;
 
 /// How long a transfer may take besides the time for its bytes.
 const TRANSFER_GRACE: Duration = Duration::from_secs(30);
-/// The slowest that a client may take or send the bytes of a transfer.
-const BYTES_PER_SEC_MIN: u64 = 32 * 1024;
+/// The slowest that a client may take or send the bytes of a transfer: an eighth of half a megabit a second, since eight
+/// run at a time.
+const BYTES_PER_SEC_MIN: u64 = 8 * 1024;
 
 /// How long a transfer of `size` bytes may take: a client that is slower keeps a file open for nothing.
 #[must_use]
