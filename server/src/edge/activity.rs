@@ -4,7 +4,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll},
     time::Duration,
@@ -24,17 +24,20 @@ pub(super) struct Activity(Arc<Calls>);
 #[derive(Debug, Default)]
 struct Calls {
     first: SetOnce<()>,
-    under_way: AtomicUsize,
-    /// Calls that have begun, and those that have ended.
-    changes: AtomicU64,
+    /// How many calls are under way, in the lower half, and in the upper how often that has changed: one number, since
+    /// processors that count on the same line wait for each other.
+    count: AtomicU64,
 }
+
+/// What a call adds when it begins, and when it ends.
+const BEGUN: u64 = (1 << 32) + 1;
+const ENDED: u64 = (1 << 32) - 1;
 
 impl Activity {
     /// A call begins. It is under way as long as this value lives.
     pub(super) fn begin(&self) -> UnderWay {
         let _ = self.0.first.set(());
-        self.0.under_way.fetch_add(1, Ordering::AcqRel);
-        self.0.changes.fetch_add(1, Ordering::AcqRel);
+        self.0.count.fetch_add(BEGUN, Ordering::AcqRel);
         UnderWay(self.clone())
     }
 
@@ -53,14 +56,14 @@ impl Activity {
 
     /// Waits until no call has been under way for `look_every`, and at most for twice as long.
     pub(super) async fn quiet(&self, look_every: Duration) {
-        let mut seen = self.0.changes.load(Ordering::Acquire);
+        let mut seen = self.0.count.load(Ordering::Acquire);
         loop {
             clock::sleep(look_every).await;
-            let changes = self.0.changes.load(Ordering::Acquire);
-            if changes == seen && self.0.under_way.load(Ordering::Acquire) == 0 {
+            let count = self.0.count.load(Ordering::Acquire);
+            if count == seen && count & u64::from(u32::MAX) == 0 {
                 return;
             }
-            seen = changes;
+            seen = count;
         }
     }
 }
@@ -71,8 +74,7 @@ pub(super) struct UnderWay(Activity);
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.0.0.changes.fetch_add(1, Ordering::AcqRel);
-        self.0.0.under_way.fetch_sub(1, Ordering::AcqRel);
+        self.0.0.count.fetch_add(ENDED, Ordering::AcqRel);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
+use futures::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper_util::{
@@ -181,6 +182,12 @@ fn still_waiting(listener: TcpListener) -> impl Iterator<Item = (TcpStream, Sock
     .take(CONNECTIONS_MAX)
 }
 
+/// Why a connection is ended by the server.
+enum End {
+    Idle,
+    Stopping,
+}
+
 async fn converse<S, I>(stream: I, peer: SocketAddr, service: S, tasks: &Tasks)
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + Sync + 'static,
@@ -210,9 +217,19 @@ where
         .keep_alive_timeout(KEEPALIVE_TIMEOUT);
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
-    tokio::select! {
-        _ = connection.as_mut() => {}
-        () = activity.idle(HANDSHAKE_TIMEOUT, IDLE_LOOK_EVERY) => {
+    // Polled only when they are woken themselves, and not with each frame of the connection.
+    let mut ends: FuturesUnordered<_> = [
+        activity.idle(HANDSHAKE_TIMEOUT, IDLE_LOOK_EVERY).map(|()| End::Idle).boxed(),
+        tasks.stopping().cancelled_owned().map(|()| End::Stopping).boxed(),
+    ]
+    .into_iter()
+    .collect();
+    let end = tokio::select! {
+        _ = connection.as_mut() => return,
+        end = ends.select_next_some() => end,
+    };
+    match end {
+        End::Idle => {
             connection.as_mut().graceful_shutdown();
             // A call that has just come is answered all the same.
             tokio::select! {
@@ -220,7 +237,7 @@ where
                 () = activity.quiet(FAREWELL_MAX) => {}
             }
         }
-        () = tasks.stopping().cancelled_owned() => {
+        End::Stopping => {
             // What is on its way on a new connection would be lost: only one that has brought a call can be
             // told in good order that no more are taken.
             tokio::select! {
