@@ -1,6 +1,6 @@
 //! `hivesync check`, which looks and touches nothing.
 
-use std::fs;
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
 use hivesync_tests::binary;
 
@@ -15,6 +15,31 @@ fn a_check_leaves_nothing_behind() {
     assert!(checked.status.success(), "{said}{warned}");
     assert!(said.contains("local configuration") && said.contains("HIVESYNC_ENV=production"), "{said}");
     assert_eq!(names(&program), before);
+}
+
+/// The directory that would be used is judged, although the check does not use it.
+#[test]
+fn a_check_knows_the_directory_of_the_first_start() {
+    let open = Program::new();
+    let data_dir = open.home().join("data");
+    fs::create_dir(&data_dir).expect("a directory");
+    fs::set_permissions(&data_dir, fs::Permissions::from_mode(0o755)).expect("a mode");
+    let file = open.home().join("file");
+    fs::write(&file, "").expect("a file");
+    let mut homeless = Program::new();
+    homeless.unset("HOME");
+    for (program, data_dir, fault) in [
+        (&open, data_dir.as_path(), "DATA_DIR can be read by others"),
+        (&homeless, Path::new(""), "DATA_DIR is missing"),
+        (&open, &file.join("data"), "DATA_DIR cannot be made"),
+    ] {
+        let mut check = program.command(binary::path("hivesync"));
+        let checked = check.env("DATA_DIR", data_dir).arg("check").output().expect("it runs");
+        let said = text(&checked.stderr);
+        assert_eq!(checked.status.code(), Some(2), "{fault}: {said}");
+        assert!(said.contains(fault), "{fault}: {said}");
+    }
+    assert_eq!(fs::read_dir(&data_dir).expect("a directory").count(), 0);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! The boot guard: what must hold before the server opens a port. `serve` and `check` run the same list.
 
-use std::{collections::HashSet, fs, os::unix::fs::MetadataExt as _, time::Duration};
+use std::{collections::HashSet, fs, os::unix::fs::MetadataExt as _, path::Path, time::Duration};
+
+use rustix::fs::Access;
 
 use url::Url;
 
@@ -18,6 +20,23 @@ const PASSWORD_ITERATIONS_MIN: u32 = 2;
 /// Words that give a placeholder away.
 const PLACEHOLDERS: [&str; 8] =
     ["changeme", "change-me", "placeholder", "password", "secret", "example", "default", "replace"];
+
+/// What is wrong with the directory of a local server that has never started in it; nothing if this is no such server,
+/// or has. Reading its whole configuration would already make the directory.
+#[must_use]
+pub fn first_local_start(source: &Source) -> Option<Vec<Fault>> {
+    let (environment, data_dir, mut faults) = Config::place(source);
+    if !environment.is_local() || data_dir.join(ENVIRONMENT_MARKER).exists() {
+        return None;
+    }
+    check_data_dir(environment, &data_dir, &mut faults);
+    let place = data_dir.ancestors().find(|place| place.exists());
+    let may_write = |place: &Path| rustix::fs::access(place, Access::WRITE_OK | Access::EXEC_OK).is_ok();
+    if faults.is_empty() && place.is_some_and(|place| !place.is_dir() || !may_write(place)) {
+        faults.push(Fault::new("DATA_DIR", "cannot be made", "name a directory of this user's own"));
+    }
+    Some(faults)
+}
 
 /// Reads the configuration and checks it.
 ///
@@ -39,7 +58,7 @@ pub fn check(config: &Config) -> Vec<Fault> {
     let mut faults = Vec::new();
     check_secrets(config, &mut faults);
     check_tokens(config, &mut faults);
-    check_data_dir(config, &mut faults);
+    check_data_dir(config.environment, &config.data_dir, &mut faults);
     check_proxies(config, &mut faults);
     if config.environment.is_local() {
         check_seclusion(config, &mut faults);
@@ -97,8 +116,8 @@ fn check_tokens(config: &Config, faults: &mut Vec<Fault>) {
     }
 }
 
-fn check_data_dir(config: &Config, faults: &mut Vec<Fault>) {
-    let Ok(metadata) = fs::symlink_metadata(&config.data_dir) else { return };
+fn check_data_dir(environment: Environment, data_dir: &Path, faults: &mut Vec<Fault>) {
+    let Ok(metadata) = fs::symlink_metadata(data_dir) else { return };
     if !metadata.is_dir() {
         faults.push(Fault::new("DATA_DIR", "is not a directory", "name a directory of this user's own"));
     } else if metadata.mode() & 0o077 != 0 {
@@ -106,9 +125,9 @@ fn check_data_dir(config: &Config, faults: &mut Vec<Fault>) {
     } else if metadata.uid() != rustix::process::geteuid().as_raw() {
         faults.push(Fault::new("DATA_DIR", "belongs to another user", "run `chown` on it, or name another"));
     }
-    let marker = config.data_dir.join(ENVIRONMENT_MARKER);
+    let marker = data_dir.join(ENVIRONMENT_MARKER);
     match fs::read_to_string(marker) {
-        Ok(environment) if environment.trim() != config.environment.as_str() => faults.push(Fault::new(
+        Ok(other) if other.trim() != environment.as_str() => faults.push(Fault::new(
             "DATA_DIR",
             "was made for another environment",
             "give each environment a directory of its own",

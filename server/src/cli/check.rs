@@ -6,7 +6,7 @@ use hivesync_server::{
     app,
     base::{
         boot,
-        config::{Config, Fault, Source},
+        config::{Fault, Source},
         error::Error,
     },
 };
@@ -14,13 +14,18 @@ use tempfile::TempDir;
 
 /// Runs every check of `serve`, and looks whether migrations are pending. Leaves nothing behind.
 pub(super) async fn run(source: Source) -> ExitCode {
-    let (source, _throw_away) = match aside(source) {
+    let first_start = boot::first_local_start(&source);
+    let (source, _throw_away) = match aside(source, first_start.is_some()) {
         Ok(aside) => aside,
         Err(error) => return super::fail(&Error::internal(error)),
     };
+    let mut faults = first_start.unwrap_or_default();
     let config = match boot::configure(&source) {
-        Ok(config) => config,
-        Err(faults) => return super::refuse(&faults),
+        Ok(config) if faults.is_empty() => config,
+        checked => {
+            faults.extend(checked.err().unwrap_or_default());
+            return super::refuse(&faults);
+        }
     };
     match app::pending_migrations(&config).await {
         Err(error) => super::fail(&error),
@@ -45,8 +50,8 @@ pub(super) async fn run(source: Source) -> ExitCode {
 
 /// Where a local server has never started, its directory is made elsewhere for the length of the check: it would
 /// belong to the local environment ever after.
-fn aside(source: Source) -> io::Result<(Source, Option<TempDir>)> {
-    if !Config::is_first_local_start(&source) {
+fn aside(source: Source, is_first_start: bool) -> io::Result<(Source, Option<TempDir>)> {
+    if !is_first_start {
         return Ok((source, None));
     }
     let throw_away = tempfile::tempdir()?;

@@ -195,11 +195,11 @@ impl Config {
         }
     }
 
-    /// Whether `source` is of local mode, in a directory that no server was started in.
-    #[must_use]
-    pub fn is_first_local_start(source: &Source) -> bool {
+    /// For which environment and in which directory a server would start, and what keeps that from being known.
+    pub(super) fn place(source: &Source) -> (Environment, PathBuf, Vec<Fault>) {
         let mut reader = source::Reader::new(source);
-        reader.environment().is_local() && !reader.data_dir().join(ENVIRONMENT_MARKER).exists()
+        let (environment, data_dir) = (reader.environment(), reader.data_dir());
+        (environment, data_dir, reader.into_faults())
     }
 
     /// Reads what can be read, so that the boot guard can judge the rest too: what is missing is empty, and
