@@ -1,5 +1,5 @@
 //! What a server costs that nobody uses: how soon it serves, what memory it holds, how soon it goes when it is told to,
-//! and what the binaries weigh.
+//! and what the binaries weigh. The library for other languages is weighed where it is built, by `sdk-ffi/library`.
 //!
 //! `cargo bench -p hivesync-tests --bench footprint`, after `cargo build --release --workspace`: the binaries are those
 //! beside the benchmark. `cargo test` takes one round with the binaries of its own profile, to see that it works.
@@ -30,7 +30,7 @@ const IDLE: Duration = Duration::from_secs(2);
 /// How often it is asked whether it serves, and at most how many times.
 const ASK_INTERVAL: Duration = Duration::from_millis(1);
 const ASK_MAX: u32 = 60_000;
-const BINARIES: [&str; 4] = ["hivesync", "hivesync-worker", "hsync", "libhivesync_ffi.so"];
+const BINARIES: [&str; 3] = ["hivesync", "hivesync-worker", "hsync"];
 
 /// What one life of a server took.
 struct Life {
