@@ -16,9 +16,17 @@ pub fn is_harmless(letter: char) -> bool {
     }
 }
 
+/// Whether a character may stand in a name, or in any other text of one line that is sent: it is harmless,
+/// does not end the line or jump along it, and is none that only hides, by which two names look the same. What
+/// joins letters or emoji (U+200C, U+200D, variation selectors) may.
+#[must_use]
+pub fn is_plain(letter: char) -> bool {
+    is_harmless(letter) && !matches!(letter, '\n' | '\t' | '\u{200b}' | '\u{2060}'..='\u{2064}' | '\u{feff}')
+}
+
 #[cfg(test)]
 mod tests {
-    use super::is_harmless;
+    use super::{is_harmless, is_plain};
 
     #[test]
     fn what_drives_a_terminal_is_not_harmless() {
@@ -35,5 +43,6 @@ mod tests {
         for letter in "aÄ語עبя\u{301}😀\u{200d}\n\t \u{fffd}".chars() {
             assert!(is_harmless(letter), "{letter:?}");
         }
+        assert!("aÄ語עبя\u{301}❤\u{fe0f}👩\u{200d}🔧 \u{200c}".chars().all(is_plain));
     }
 }

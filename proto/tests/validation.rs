@@ -127,6 +127,25 @@ fn refuses_control_characters_and_other_forms_of_text() {
 }
 
 #[test]
+fn no_name_hides_what_it_is() {
+    for letter in ['\u{202e}', '\u{2066}', '\u{200b}', '\u{feff}', '\u{9b}'] {
+        let name = format!("a{letter}b");
+        let found = [
+            violations(&v1::CreateTeamRequest { name: name.clone(), ..Default::default() }),
+            violations(&v1::CreateProjectRequest { name: name.clone(), ..Default::default() }),
+            violations(&v1::RegisterRequest { display_name: name.clone(), ..Default::default() }),
+            violations(&v1::UpdateMeRequest { display_name: name.clone() }),
+            violations(&v1::LoginRequest { device_name: name.clone(), ..Default::default() }),
+            violations(&v1::Hello { worker_id: name.clone(), ..Default::default() }),
+            violations(&v1::Hello { build: name.clone(), ..Default::default() }),
+        ];
+        for (index, found) in found.iter().enumerate() {
+            assert!(found.iter().any(|(_, rule)| *rule == "text.control"), "{index}, {name:?}: {found:?}");
+        }
+    }
+}
+
+#[test]
 fn takes_a_password_as_it_is_but_for_nul() {
     let request = |password: &str| v1::RegisterRequest { password: password.to_owned(), ..register() };
     assert_eq!(violations(&request("e\u{301}\ttab")), []);

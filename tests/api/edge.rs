@@ -7,7 +7,7 @@ use hivesync_proto::v1::{self as pb, ErrorReason as Reason};
 use hivesync_server::edge::policy::{Audience, TABLE};
 use hivesync_tests::{
     backend::Backend,
-    caller::{address_of, login},
+    caller::{PASSWORD, address_of, login},
     device::Device,
     on_each_backend,
     wire::{CORRELATION_ID, Credentials, refused, set},
@@ -21,12 +21,15 @@ use tokio::{
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
+use uuid::Uuid;
 
+const LOGIN: &str = "hivesync.v1.AuthService/Login";
 const GET_ME: &str = "hivesync.v1.UserService/GetMe";
 
 on_each_backend!(
     every_call_wants_a_sign_in,
     empty_messages_are_answered,
+    no_name_hides_what_it_is,
     each_listener_serves_its_own,
     the_server_is_healthy,
     too_many_sign_ins_have_to_wait,
@@ -51,6 +54,46 @@ async fn empty_messages_are_answered(world: World) {
             let refusal = hivesync_tests::wire::Refusal::of(&status);
             assert_ne!(refusal.reason, Reason::Internal, "{}", row.route);
             assert_ne!(refusal.reason, Reason::UnknownMethod, "{}", row.route);
+        }
+    }
+}
+
+/// Teams, projects, users and devices are shown to others by their names.
+async fn no_name_hides_what_it_is(world: World) {
+    let ada = world.caller("ada").await;
+    for letter in ['\u{202e}', '\u{2066}', '\u{200b}'] {
+        let name = format!("a{letter}b");
+        let idempotency_key = Uuid::new_v4().to_string();
+        let team = pb::CreateTeamRequest { name: name.clone(), idempotency_key: idempotency_key.clone() };
+        let project = pb::CreateProjectRequest {
+            team_id: ada.team_id.clone(),
+            name: name.clone(),
+            repository_url: String::new(),
+            idempotency_key,
+        };
+        let user = pb::UpdateMeRequest { display_name: name.clone() };
+        let account = pb::RegisterRequest {
+            email: address_of("bob"),
+            password: PASSWORD.to_owned(),
+            display_name: name.clone(),
+        };
+        let device = pb::LoginRequest {
+            email: ada.email.clone(),
+            password: PASSWORD.to_owned(),
+            device_name: name,
+            platform: pb::Platform::Desktop.into(),
+        };
+        let with = Credentials { access_token: None, device: Some(&ada.device) };
+        for (field, outcome) in [
+            ("name", ada.call("hivesync.v1.TeamService/CreateTeam", team).await),
+            ("name", ada.call("hivesync.v1.ProjectService/CreateProject", project).await),
+            ("display_name", ada.call("hivesync.v1.UserService/UpdateMe", user).await),
+            ("display_name", ada.call("hivesync.v1.AuthService/Register", account).await),
+            ("device_name", ada.wire.call(LOGIN, device, with).await.map(tonic::Response::into_inner)),
+        ] {
+            let refusal = refused::<()>(outcome);
+            assert_eq!(refusal.reason, Reason::InvalidRequest, "{letter:?}");
+            assert_eq!(refusal.fields, [field], "{letter:?}");
         }
     }
 }
@@ -108,7 +151,7 @@ async fn calls_are_counted_before_their_proofs_are_looked_at() {
     let world = World::without_worker(Backend::Embedded, &[("RATE_LIMITS", "on")]).await;
     let wire = world.wire().await;
     for _ in 0..200 {
-        let outcome = wire.call::<(), ()>("hivesync.v1.AuthService/Login", (), Credentials::default());
+        let outcome = wire.call::<(), ()>(LOGIN, (), Credentials::default());
         let refusal = refused(outcome.await);
         if refusal.reason == Reason::RateLimited {
             return;

@@ -6,6 +6,7 @@ use unicode_normalization::is_nfc;
 use url::Host;
 
 use super::{FieldPath, Violations};
+use crate::text::is_plain;
 
 type At<'a> = &'a FieldPath<'a>;
 
@@ -13,13 +14,14 @@ pub(super) fn missing(at: At<'_>, found: &mut Violations) {
     found.add(at, "required", "must be set");
 }
 
-/// No control character, and NFC: what is shown, compared or stored as a name has one form only.
+/// Only [plain](is_plain) characters, and NFC: what is shown, compared or stored as a name has one form only.
 pub(super) fn clean_text(value: &str, at: At<'_>, found: &mut Violations) {
     if value.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
         return;
     }
-    if value.chars().any(char::is_control) {
-        found.add(at, "text.control", "must not contain control characters");
+    if !value.chars().all(is_plain) {
+        let asked = "must not contain control characters, nor any that hide or turn the text around";
+        found.add(at, "text.control", asked);
     }
     if !is_nfc(value) {
         found.add(at, "text.nfc", "must be in Unicode normalisation form C");

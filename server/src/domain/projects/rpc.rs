@@ -12,16 +12,19 @@ use super::{
     mirror::Mirrors,
     model::{
         Commit, CommitId, CommitPage, CreateProject, EntryKind, FileHeader, ListCommits, ListTree,
-        MirrorState, Project, ProjectName, ReadFile, TreeEntry, TreePage,
+        MirrorState, Project, ReadFile, TreeEntry, TreePage,
     },
     ops,
 };
-use crate::base::{
-    ctx::Ctx,
-    error::{Error, Reason, Result},
-    ids::{ProjectId, TeamId},
-    page::PageRequest,
-    rpc::{Responses, serve, serve_stream},
+use crate::{
+    base::{
+        ctx::Ctx,
+        error::{Error, Reason, Result},
+        ids::{ProjectId, TeamId},
+        page::PageRequest,
+        rpc::{Responses, serve, serve_stream},
+    },
+    domain::users::Name,
 };
 
 /// Entries of a tree on a page if the caller does not say, and at most.
@@ -50,7 +53,7 @@ impl pb::project_service_server::ProjectService for Rpc {
         serve(request, |ctx, message| async move {
             let command = CreateProject {
                 team: TeamId::parse("team_id", &message.team_id)?,
-                name: ProjectName::parse(&message.name)?,
+                name: Name::parse("name", &message.name)?,
                 repository: match message.repository_url.as_str() {
                     "" => None,
                     url => Some(parse_url(&ctx, url)?),

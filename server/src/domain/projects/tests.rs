@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use super::{
     CleanupJob, Mirrors, RepoSyncJob,
-    model::{CommitId, CreateProject, ListTree, MirrorState, PROJECTS_MAX, Project, ProjectName, ReadFile},
+    model::{CommitId, CreateProject, ListTree, MirrorState, PROJECTS_MAX, Project, ReadFile},
     ops,
 };
 use crate::{
@@ -38,6 +38,7 @@ use crate::{
             self, CleanupOutcome, Job, JobHandler as _, JobHandlers, JobState, LeasedWork, Outcome,
             SyncOutcome, Work,
         },
+        users::Name,
     },
 };
 
@@ -80,7 +81,7 @@ fn url(text: &str) -> RepositoryUrl {
 fn command(name: &str, key: u128) -> CreateProject {
     CreateProject {
         team: TEAM,
-        name: ProjectName::parse(name).unwrap(),
+        name: Name::parse("name", name).unwrap(),
         repository: Some(url("https://example.org/one.git")),
         idempotency_key: Uuid::from_u128(key),
     }

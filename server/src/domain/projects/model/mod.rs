@@ -10,50 +10,19 @@ use uuid::Uuid;
 
 pub use commit::{Commit, CommitPage, ListCommits, PARENTS_MAX, WrittenCommit};
 
-use crate::base::{
-    clock::Timestamp,
-    error::{Error, Reason, Result},
-    ids::{JobId, ProjectId, TeamId, UserId},
-    outbox::Event,
-    page::PageRequest,
+use crate::{
+    base::{
+        clock::Timestamp,
+        error::{Error, Reason, Result},
+        ids::{JobId, ProjectId, TeamId, UserId},
+        outbox::Event,
+        page::PageRequest,
+    },
+    domain::users::Name,
 };
 
 /// Projects that a team may have.
 pub const PROJECTS_MAX: u64 = 200;
-/// The longest name of a project, in characters.
-const NAME_CHARS_MAX: usize = 100;
-
-/// What a project is called.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProjectName(String);
-
-impl ProjectName {
-    /// Takes 1 to 100 characters, none of them a control character, that neither begin nor end with white
-    /// space.
-    ///
-    /// # Errors
-    /// `INVALID_REQUEST` naming the field `name`.
-    pub fn parse(name: &str) -> Result<Self> {
-        let length = name.chars().count();
-        if !(1..=NAME_CHARS_MAX).contains(&length) {
-            return Err(Error::invalid("name", "must have 1 to 100 characters"));
-        }
-        // A name is shown to others, also on terminals.
-        if name.chars().any(char::is_control) {
-            return Err(Error::invalid("name", "must not hold control characters"));
-        }
-        if name.trim() != name {
-            return Err(Error::invalid("name", "must not begin or end with white space"));
-        }
-        Ok(Self(name.to_owned()))
-    }
-
-    /// The name.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
 
 /// A commit, by its SHA-1 object name.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -239,7 +208,7 @@ pub struct CreateProject {
     /// The team it is to belong to.
     pub team: TeamId,
     /// What it is to be called.
-    pub name: ProjectName,
+    pub name: Name,
     /// The repository to link.
     pub repository: Option<RepositoryUrl>,
     /// Makes a repeat harmless.
@@ -398,20 +367,11 @@ mod tests {
     fn project(repository: Option<&str>) -> Project {
         let command = CreateProject {
             team: TeamId(Uuid::from_u128(1)),
-            name: ProjectName::parse("Website").unwrap(),
+            name: Name::parse("name", "Website").unwrap(),
             repository: repository.map(url),
             idempotency_key: Uuid::from_u128(2),
         };
         Project::new(ProjectId(Uuid::from_u128(3)), &command, Timestamp::from_secs(1))
-    }
-
-    #[test]
-    fn a_name_has_no_white_space_around_it() {
-        assert!(ProjectName::parse("A name").is_ok());
-        assert!(ProjectName::parse(&"ü".repeat(100)).is_ok());
-        for refused in ["", " ", " a", "a\u{a0}", "a\u{1b}[2Jb", "a\nb", &"a".repeat(101)] {
-            assert_eq!(ProjectName::parse(refused).unwrap_err().reason(), Reason::InvalidRequest);
-        }
     }
 
     #[test]
