@@ -1,6 +1,6 @@
 //! What HiveSync does: one slice a noun, ranked: access, audit, jobs, users, auth, teams, projects, previews,
-//! assist, notifications, webhooks, admin. A slice imports `base` and the slices before it, never one after
-//! it; what it needs of a later one it asks through a port that it owns.
+//! notifications, admin. A slice imports `base` and the slices before it, never one after it; what it needs of a
+//! later one it asks through a port that it owns.
 
 pub mod access;
 pub mod admin;

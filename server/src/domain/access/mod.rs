@@ -1,8 +1,8 @@
 //! Who may do what in a team.
 //!
-//! Every write of a slice begins with [`require`], and what it returns, a [`Grant`], is what the slice's
-//! `store` takes: a write without a permission does not compile. Somebody who is not a member is told the
-//! same as for a team that does not exist.
+//! A write that somebody asks for in a team begins with [`require`], and what it returns, a [`Grant`], is what the
+//! slice's `store` takes: without a permission it does not compile. Somebody who is not a member is told the same as
+//! for a team that does not exist.
 //!
 //! Which role a user has in a team is known to a slice that is ranked later. It answers through
 //! [`Memberships`].
