@@ -7,9 +7,9 @@ from .hivesync_ffi import *  # noqa: F403 - what the binding exports is the inte
 from .client import HiveSync, OpenPreview
 from .event_loop import check_secret_store
 from .logs import log_to
-from .streams import Download, JobWatch, NotificationStream, Publishing
+from .streams import Download, JobWatch, NotificationStream, Publishing, Sync
 
-__all__ = [*hivesync_ffi.__all__, "log_to"]
+__all__ = [*hivesync_ffi.__all__, "Sync", "log_to"]
 
 # The binding makes its objects by these names, so that they are what the package exports.
 for _extended in (Download, HiveSync, JobWatch, NotificationStream, OpenPreview, Publishing):

@@ -3,34 +3,37 @@
 from __future__ import annotations
 
 import weakref
-from typing import AsyncIterator, Optional, cast
+from typing import Optional, cast
 
 from . import hivesync_ffi
 from .event_loop import run_stores_here
 from .hivesync_ffi import (
     CancelHandle,
     ClientOptions,
-    Job,
     PreviewToken,
     PublishOptions,
     SecretStore,
     StoreCapabilities,
 )
-from .streams import Download, JobWatch, NotificationStream, Publishing
+from .streams import Download, JobWatch, NotificationStream, Publishing, Sync
 
 
 class OpenPreview(hivesync_ffi.OpenPreview):
     """An opened preview."""
 
+    _begun: weakref.WeakSet
+
     def download(self, directory: str) -> Download:
         """As `save_to`, to be watched and stopped."""
-        return cast(Download, super().download(directory))
+        download = cast(Download, super().download(directory))
+        self._begun.add(download)
+        return download
 
 
 class HiveSync(hivesync_ffi.HiveSync):
     """A client of HiveSync: one server, at most one account.
 
-    `async with` ends, with its block, the streams and publications that the client began.
+    `async with` ends, with its block, the streams, publications and downloads that the client began.
     """
 
     _begun: weakref.WeakSet
@@ -82,11 +85,16 @@ class HiveSync(hivesync_ffi.HiveSync):
 
     async def open_preview(self, token: PreviewToken, cancel: Optional[CancelHandle] = None) -> OpenPreview:
         """Opens a preview on this device. Its files are fetched by what this returns."""
-        return cast(OpenPreview, await super().open_preview(token, cancel))
+        preview = cast(OpenPreview, await super().open_preview(token, cancel))
+        preview._begun = self._begun
+        return preview
 
-    async def sync(self, project_id: str) -> AsyncIterator[Job]:
-        """Syncs a project, and gives the states of the job to its last."""
-        job = await self.sync_repository(project_id)
-        async with self.watch_job(job.id) as states:
-            async for state in states:
-                yield state
+    def sync(self, project_id: str) -> Sync:
+        """Syncs a project, and gives the states of the job to its last: `async for job in client.sync(id)`."""
+
+        async def begin(cancel: CancelHandle) -> JobWatch:
+            return self.watch_job((await self.sync_repository(project_id, cancel)).id)
+
+        sync = Sync(begin)
+        self._begun.add(sync)
+        return sync

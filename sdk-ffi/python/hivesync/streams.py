@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import collections
-from typing import Deque, Generator, List
+from typing import Awaitable, Callable, Deque, Generator, List, Optional
 
 from . import hivesync_ffi
 from .hivesync_ffi import (
+    CancelHandle,
+    HiveSyncError,
     Job,
     NotificationEvent,
     OpenProgress,
@@ -37,6 +39,37 @@ class JobWatch(_Ended, hivesync_ffi.JobWatch):
         if job is None:
             raise StopAsyncIteration
         return job
+
+
+class Sync(_Ended):
+    """A sync, which begins with the first state that is asked for: `async for job in sync`.
+
+    Its end leaves the job alone; `HiveSync.cancel_job` stops that.
+    """
+
+    def __init__(self, begin: Callable[[CancelHandle], Awaitable[JobWatch]]) -> None:
+        self._begin = begin
+        self._beginning = CancelHandle()
+        self._watch: Optional[JobWatch] = None
+
+    def __aiter__(self) -> Sync:
+        return self
+
+    async def __anext__(self) -> Job:
+        if self._watch is None:
+            try:
+                self._watch = await self._begin(self._beginning)
+            except HiveSyncError.Cancelled:
+                raise StopAsyncIteration from None
+            if self._beginning.is_cancelled():
+                self._watch.cancel()
+        return await anext(self._watch)
+
+    def cancel(self) -> None:
+        """Ends the states, also for whoever waits."""
+        self._beginning.cancel()
+        if self._watch is not None:
+            self._watch.cancel()
 
 
 class NotificationStream(_Ended, hivesync_ffi.NotificationStream):

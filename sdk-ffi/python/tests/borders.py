@@ -15,11 +15,13 @@ import os
 import pathlib
 import sys
 import tempfile
+from unittest import mock
 
 from hivesync import (
     CancelHandle,
     ClientOptions,
     Credentials,
+    Download,
     HiveSync,
     HiveSyncError,
     LogLevel,
@@ -177,7 +179,7 @@ async def check_cancelling(options):
     await refused(client.me(handle), HiveSyncError.Cancelled)
 
 
-async def check_ending(options, email, password):
+async def check_ending(options, email, password, token, directory):
     """A client ends what it began."""
     async with await HiveSync.in_memory(options) as client:
         await client.sign_in(Credentials(email, password))
@@ -193,6 +195,16 @@ async def check_ending(options, email, password):
         pass
     stream.cancel()
     expect([event async for event in stream] == [], "nothing comes after the end of a stream")
+
+    # A download of so little may be over before it is ended.
+    with mock.patch.object(Download, "cancel", autospec=True) as cancel_download:
+        async with client:
+            sync = client.sync((await client.me()).personal_team_id)
+            preview = await client.open_preview(PreviewToken(token))
+            download = preview.download(str(directory / "unwanted"))
+    cancel_download.assert_called_once_with(download)
+    await download
+    expect([job async for job in sync] == [], "a sync does not begin after the end of its client")
 
 
 class Logs(logging.Handler):
@@ -234,7 +246,8 @@ async def main(server_url):
         preview = await check_preview(client, token, pathlib.Path(directory))
     await check_cancelling(options)
     await check_stores(options)
-    await check_ending(options, email, password)
+    with tempfile.TemporaryDirectory() as directory:
+        await check_ending(options, email, password, token, pathlib.Path(directory))
 
     await client.sign_out(False)
     await refused(client.account(), HiveSyncError.SignedOut)
