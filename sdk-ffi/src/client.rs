@@ -16,7 +16,7 @@ use crate::{
 /// How a client is configured.
 #[derive(Clone, Debug, uniffi::Record)]
 pub struct ClientOptions {
-    /// The server, such as `https://hivesync.example:50051`. Without TLS only on this machine.
+    /// The server, such as `https://hivesync.example`. Without TLS only on this machine.
     pub server_url: String,
     /// What the device calls itself in the user's list of devices: 1 to 100 characters.
     pub device_name: String,

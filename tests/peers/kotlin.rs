@@ -37,7 +37,7 @@ async fn build(maven: &Path) -> String {
             "kotlin",
             &[
                 (
-                    r#""https://hivesync.example:50051""#,
+                    r#""https://hivesync.example""#,
                     r#"System.getenv("HIVESYNC_SERVER_URL"),
                         rootCertificates = java.io.File(System.getenv("HIVESYNC_ROOT_CERTIFICATES")).readText()"#,
                 ),

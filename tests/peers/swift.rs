@@ -134,7 +134,7 @@ async fn the_quick_start_for_swift_opens_a_preview() {
         "swift",
         &[
             ("import HiveSync\n", "import Foundation\nimport HiveSync\n"),
-            (r#""https://hivesync.example:50051""#, r#"String(cString: getenv("HIVESYNC_SERVER_URL"))"#),
+            (r#""https://hivesync.example""#, r#"String(cString: getenv("HIVESYNC_SERVER_URL"))"#),
             (
                 "platform: .ios)",
                 r#"platform: .ios, rootCertificates: try String(

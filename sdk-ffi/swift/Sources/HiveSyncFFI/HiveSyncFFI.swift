@@ -3519,7 +3519,7 @@ public func FfiConverterTypeAccount_lower(_ value: Account) -> RustBuffer {
  */
 public struct ClientOptions: Equatable, Hashable {
     /**
-     * The server, such as `https://hivesync.example:50051`. Without TLS only on this machine.
+     * The server, such as `https://hivesync.example`. Without TLS only on this machine.
      */
     public var serverUrl: String
     /**
@@ -3544,7 +3544,7 @@ public struct ClientOptions: Equatable, Hashable {
     // declare one manually.
     public init(
         /**
-         * The server, such as `https://hivesync.example:50051`. Without TLS only on this machine.
+         * The server, such as `https://hivesync.example`. Without TLS only on this machine.
          */serverUrl: String, 
         /**
          * What the device calls itself in the user's list of devices: 1 to 100 characters.

@@ -6493,7 +6493,7 @@ public object FfiConverterTypeAccount: FfiConverterRustBuffer<Account> {
  */
 data class ClientOptions (
     /**
-     * The server, such as `https://hivesync.example:50051`. Without TLS only on this machine.
+     * The server, such as `https://hivesync.example`. Without TLS only on this machine.
      */
     var `serverUrl`: kotlin.String
     , 
