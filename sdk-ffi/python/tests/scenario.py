@@ -16,6 +16,7 @@ from hivesync import (
     Platform,
     PreviewToken,
     PublishOptions,
+    PublishPhase,
 )
 
 STEP_SECS_MAX = 60
@@ -45,6 +46,7 @@ class Story:
     def __init__(self, secrets):
         self.email, self.password = secrets["email"], secrets["password"]
         self.project = None
+        self.synced = None
         self.published = None
         self.downloads = 0
 
@@ -71,11 +73,22 @@ class Actor:
         )
         return cls(await HiveSync.in_memory(options), story)
 
+    async def register(self, step):
+        await self.client.register(Credentials(step["email"], self.story.password), step["name"])
+        return {"registered": True}
+
     async def sign_in(self, step):
-        credentials = Credentials(self.story.email, step.get("password", self.story.password))
+        email, password = step.get("email", self.story.email), step.get("password", self.story.password)
+        credentials = Credentials(email, password)
         self.account = await self.client.sign_in(credentials)
         known = await self.client.account()
         return {"signed_in": known == self.account, "persistent": known.persistent}
+
+    async def list_teams(self, step):
+        page = await self.client.list_teams()
+        return {
+            "teams": [{"name": team.name, "personal": team.personal, "role": name(team.role)} for team in page.items]
+        }
 
     async def create_project(self, step):
         me = await self.client.me()
@@ -85,16 +98,33 @@ class Actor:
         self.story.project = project.id
         return {"name": project.name, "mirror": name(project.mirror_state)}
 
+    async def link_repository(self, step):
+        me = await self.client.me()
+        before = await self.client.create_project(me.personal_team_id, step["name"])
+        after = await self.client.link_repository(before.id, os.environ["HIVESYNC_REPOSITORY_URL"])
+        return {"before": name(before.mirror_state), "after": name(after.mirror_state)}
+
     async def sync(self, step):
+        progressed = False
         async for job in self.client.sync(self.story.project):
-            last = job
+            progressed |= job.progress is not None and job.progress.done > 0
+            self.story.synced = job
         project = await self.client.get_project(self.story.project)
         return {
-            "kind": name(last.kind),
-            "state": name(last.state),
+            "kind": name(self.story.synced.kind),
+            "state": name(self.story.synced.state),
+            "progressed": progressed,
             "mirror": name(project.mirror_state),
             "head": project.head_commit,
         }
+
+    async def get_job(self, step):
+        return {"same": await self.client.get_job(self.story.synced.id) == self.story.synced}
+
+    async def list_jobs(self, step):
+        me = await self.client.me()
+        page = await self.client.list_jobs(me.personal_team_id, self.story.project)
+        return {"kinds": [name(job.kind) for job in page.items]}
 
     async def tree(self, step):
         tree = await self.client.list_tree(self.story.project, recursive=True)
@@ -156,6 +186,10 @@ class Actor:
         await self.client.open_preview(PreviewToken(altered))
         return {"opened": True}
 
+    async def get_preview(self, step):
+        preview = await self.client.get_preview(self.story.published.preview.id)
+        return {"state": name(preview.state), "files": preview.file_count}
+
     async def list_previews(self, step):
         page = await self.client.list_previews(self.story.project)
         return {"states": [name(preview.state) for preview in page.items]}
@@ -179,9 +213,16 @@ class Actor:
     async def cancel_publish(self, step):
         options = PublishOptions(platform=Platform.IOS)
         publishing = self.client.publish_preview(self.story.project, os.environ["HIVESYNC_DRAFT"], options)
+        async for progress in publishing:
+            if progress.phase == PublishPhase.VERIFYING:
+                break
         publishing.cancel()
         published = await publishing
         return {"state": name(published.preview.state)}
+
+    async def wake(self, step):
+        await self.client.wake()
+        return {"awake": True}
 
     async def same_session(self, step):
         return {"same": await self.client.account() == self.account}
@@ -190,6 +231,10 @@ class Actor:
         page = await self.client.list_notifications(size=1)
         newest = page.items[0].sequence if page.items else 0
         return {"unread": await self.client.mark_notifications_read(newest)}
+
+    async def delete_project(self, step):
+        await self.client.delete_project(self.story.project)
+        return {"deleted": True}
 
     async def sign_out(self, step):
         await self.client.sign_out()

@@ -14,7 +14,7 @@ use hivesync::{
     keychain::MemoryStore,
     notifications::{NotificationEvent, NotificationStream, StartAt},
     page::PageRequest,
-    previews::{DirectorySource, PreviewToken, PublishOptions, Published},
+    previews::{DirectorySource, PreviewToken, PublishOptions, PublishPhase, Published},
     projects::{FileQuery, Project, TreeQuery},
 };
 use serde::Serialize;
@@ -28,6 +28,7 @@ pub(crate) struct Story {
     email: String,
     password: String,
     project: Option<Project>,
+    synced: Option<Job>,
     published: Option<Published>,
     downloads: u32,
 }
@@ -39,6 +40,7 @@ impl Story {
             email: secret("email"),
             password: secret("password"),
             project: None,
+            synced: None,
             published: None,
             downloads: 0,
         }
@@ -46,6 +48,10 @@ impl Story {
 
     fn project(&self) -> &Project {
         self.project.as_ref().expect("an earlier step created it")
+    }
+
+    fn synced(&self) -> &Job {
+        self.synced.as_ref().expect("an earlier step synced it")
     }
 
     fn published(&self) -> &Published {
@@ -97,9 +103,14 @@ impl Actor {
     /// Does one step.
     pub(crate) async fn act(&mut self, story: &mut Story, step: &Value) -> Result<Value> {
         match step["do"].as_str().expect("a verb") {
-            "sign_in" => self.sign_in(story, step["password"].as_str()).await,
+            "register" => self.register(story, step).await,
+            "sign_in" => self.sign_in(story, step).await,
+            "list_teams" => self.list_teams().await,
             "create_project" => self.create_project(story, &step["name"]).await,
+            "link_repository" => self.link_repository(&step["name"]).await,
             "sync" => self.sync(story).await,
+            "get_job" => self.get_job(story).await,
+            "list_jobs" => self.list_jobs(story).await,
             "tree" => self.tree(story).await,
             "read" => self.read(story, &step["path"]).await,
             "follow" => self.follow().await,
@@ -107,24 +118,45 @@ impl Actor {
             "publish" => self.publish(story).await,
             "open" => self.open(story).await,
             "open_altered" => self.open_altered(story).await,
+            "get_preview" => self.get_preview(story).await,
             "list_previews" => self.list_previews(story).await,
             "revoke" => self.revoke(story).await,
             "list_projects" => self.list_projects().await,
             "cancel_job" => self.cancel_job(story).await,
             "cancel_publish" => self.cancel_publish(story).await,
+            "wake" => self.wake().await,
             "same_session" => self.same_session().await,
             "mark_read" => self.mark_read().await,
+            "delete_project" => self.delete_project(story).await,
             "sign_out" => self.sign_out().await,
             verb => panic!("what is {verb}?"),
         }
     }
 
-    async fn sign_in(&mut self, story: &Story, password: Option<&str>) -> Result<Value> {
-        let password = password.unwrap_or(&story.password);
-        let account = self.client.auth().login(&story.email, &password.into()).await?;
+    async fn register(&self, story: &Story, step: &Value) -> Result<Value> {
+        let text = |name: &str| step[name].as_str().expect("a text");
+        let password = story.password.as_str().into();
+        self.client.auth().register(text("email"), &password, text("name")).await?;
+        Ok(json!({ "registered": true }))
+    }
+
+    async fn sign_in(&mut self, story: &Story, step: &Value) -> Result<Value> {
+        let email = step["email"].as_str().unwrap_or(&story.email);
+        let password = step["password"].as_str().unwrap_or(&story.password);
+        let account = self.client.auth().login(email, &password.into()).await?;
         self.account = Some(account);
         let known = self.client.auth().account().await?;
         Ok(json!({ "signed_in": known == account, "persistent": known.persistent }))
+    }
+
+    async fn list_teams(&self) -> Result<Value> {
+        let page = self.client.teams().list(PageRequest::first()).await?;
+        let teams: Vec<Value> = page
+            .items
+            .into_iter()
+            .map(|team| json!({ "name": team.name, "personal": team.personal, "role": name(team.role) }))
+            .collect();
+        Ok(json!({ "teams": teams }))
     }
 
     async fn create_project(&self, story: &mut Story, called: &Value) -> Result<Value> {
@@ -137,23 +169,46 @@ impl Actor {
         Ok(outcome)
     }
 
-    /// The last state of a job.
-    async fn end_of(&self, job: Job) -> Result<Job> {
-        let last = self.client.jobs().watch(job.id).try_fold(job, |_, state| async { Ok(state) });
-        Box::pin(last).await
+    async fn link_repository(&self, called: &Value) -> Result<Value> {
+        let me = self.client.users().me().await?;
+        let (projects, called) = (self.client.projects(), called.as_str().expect("a name"));
+        let before = projects.create(me.personal_team_id, called, None).await?;
+        let after = projects.link(before.id, &setting("HIVESYNC_REPOSITORY_URL")).await?;
+        Ok(json!({ "before": name(before.mirror_state), "after": name(after.mirror_state) }))
     }
 
-    async fn sync(&self, story: &Story) -> Result<Value> {
+    /// The states of a job, to its last.
+    async fn states_of(&self, job: &Job) -> Result<Vec<Job>> {
+        Box::pin(self.client.jobs().watch(job.id).try_collect()).await
+    }
+
+    async fn sync(&self, story: &mut Story) -> Result<Value> {
         let projects = self.client.projects();
         let queued = projects.sync(story.project().id).await?;
-        let job = self.end_of(queued).await?;
+        let states = self.states_of(&queued).await?;
         let project = projects.get(story.project().id).await?;
-        Ok(json!({
+        let job = states.last().expect("a job has a state");
+        let outcome = json!({
             "kind": name(job.kind),
             "state": name(job.state),
+            "progressed": states.iter().any(|state| state.progress.is_some_and(|progress| progress.done > 0)),
             "mirror": name(project.mirror_state),
             "head": project.head_commit,
-        }))
+        });
+        story.synced = states.into_iter().last();
+        Ok(outcome)
+    }
+
+    async fn get_job(&self, story: &Story) -> Result<Value> {
+        let job = self.client.jobs().get(story.synced().id).await?;
+        Ok(json!({ "same": json!(job) == json!(story.synced()) }))
+    }
+
+    async fn list_jobs(&self, story: &Story) -> Result<Value> {
+        let project = story.project();
+        let page = self.client.jobs().list(project.team_id, Some(project.id), PageRequest::first()).await?;
+        let kinds: Vec<Value> = page.items.iter().map(|job| name(job.kind)).collect();
+        Ok(json!({ "kinds": kinds }))
     }
 
     async fn tree(&self, story: &Story) -> Result<Value> {
@@ -234,6 +289,11 @@ impl Actor {
         Ok(json!({ "opened": true }))
     }
 
+    async fn get_preview(&self, story: &Story) -> Result<Value> {
+        let preview = self.client.previews().get(story.published().preview.id).await?;
+        Ok(json!({ "state": name(preview.state), "files": preview.file_count }))
+    }
+
     async fn list_previews(&self, story: &Story) -> Result<Value> {
         let page = self.client.previews().list(story.project().id, PageRequest::first()).await?;
         let states: Vec<Value> = page.items.iter().map(|preview| name(preview.state)).collect();
@@ -255,17 +315,23 @@ impl Actor {
     async fn cancel_job(&self, story: &Story) -> Result<Value> {
         let job = self.client.projects().sync(story.project().id).await?;
         self.client.jobs().cancel(job.id).await?;
-        let ended = self.end_of(job).await?;
-        Ok(json!({ "state": name(ended.state) }))
+        let states = self.states_of(&job).await?;
+        Ok(json!({ "state": name(states.last().expect("a job has a state").state) }))
     }
 
     async fn cancel_publish(&self, story: &Story) -> Result<Value> {
         let source = DirectorySource::new(setting("HIVESYNC_DRAFT"));
         let previews = self.client.previews();
         let publishing = previews.start_publish(story.project().id, source, PublishOptions::default());
+        while publishing.progress().await.is_some_and(|progress| progress.phase != PublishPhase::Verifying) {}
         publishing.cancel();
         let published = publishing.outcome().await?;
         Ok(json!({ "state": name(published.preview.state) }))
+    }
+
+    async fn wake(&self) -> Result<Value> {
+        self.client.wake().await;
+        Ok(json!({ "awake": true }))
     }
 
     async fn same_session(&self) -> Result<Value> {
@@ -277,6 +343,11 @@ impl Actor {
         let newest = notifications.list(false, PageRequest::first()).await?.page.items.into_iter().next();
         let sequence = newest.map_or(0, |newest| newest.sequence);
         Ok(json!({ "unread": notifications.mark_read(sequence).await? }))
+    }
+
+    async fn delete_project(&self, story: &Story) -> Result<Value> {
+        self.client.projects().delete(story.project().id).await?;
+        Ok(json!({ "deleted": true }))
     }
 
     async fn sign_out(&self) -> Result<Value> {

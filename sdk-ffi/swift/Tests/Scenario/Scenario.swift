@@ -18,6 +18,7 @@ final class Scenario {
     private let downloads = URL(fileURLWithPath: (try? setting("DOWNLOADS")) ?? "")
     private var actors: [String: Actor] = [:]
     private var projectId = ""
+    private var synced: Job?
     private var published: Published?
 
     init(email: String, password: String) {
@@ -38,9 +39,14 @@ final class Scenario {
     private func act(_ actor: Actor, _ step: Object) async throws -> Object {
         let client = actor.client
         switch try step.text("do") {
-        case "sign_in": return try await signIn(actor, step["password"] as? String ?? password)
+        case "register": return try await register(client, step.text("email"), step.text("name"))
+        case "sign_in": return try await signIn(actor, step)
+        case "list_teams": return ["teams": try await teams(client)]
         case "create_project": return try await createProject(client, step.text("name"))
+        case "link_repository": return try await linkRepository(client, step.text("name"))
         case "sync": return try await sync(client)
+        case "get_job": return ["same": try await client.getJob(jobId: job().id) == job()]
+        case "list_jobs": return ["kinds": try await jobs(client)]
         case "tree": return try await tree(client)
         case "read": return try await read(client, step.text("path"))
         case "follow": return try await follow(actor)
@@ -48,13 +54,20 @@ final class Scenario {
         case "publish": return try await publish(client)
         case "open": return try await open(client, preview().token.expose())
         case "open_altered": return try await open(client, altered(preview().token.expose()))
+        case "get_preview": return try await getPreview(client)
         case "list_previews": return ["states": try await previews(client)]
         case "revoke": return ["state": wire(try await client.revokePreview(previewId: preview().preview.id).state)]
         case "list_projects": return ["names": try await projects(client)]
         case "cancel_job": return try await cancelJob(client)
         case "cancel_publish": return try await cancelPublish(client)
+        case "wake":
+            try await client.wake()
+            return ["awake": true]
         case "same_session": return ["same": try await client.account() == actor.session]
         case "mark_read": return try await markRead(client)
+        case "delete_project":
+            try await client.deleteProject(projectId: projectId)
+            return ["deleted": true]
         case "sign_out":
             try await client.signOut()
             return ["signed_out": true]
@@ -77,10 +90,23 @@ final class Scenario {
         return ["answer": try answer()]
     }
 
-    private func signIn(_ actor: Actor, _ password: String) async throws -> Object {
-        let session = try await actor.client.signIn(credentials: Credentials(email: email, password: password))
+    private func register(_ client: HiveSync, _ email: String, _ name: String) async throws -> Object {
+        try await client.register(credentials: Credentials(email: email, password: password), displayName: name)
+        return ["registered": true]
+    }
+
+    private func signIn(_ actor: Actor, _ step: Object) async throws -> Object {
+        let credentials = Credentials(
+            email: step["email"] as? String ?? email, password: step["password"] as? String ?? password)
+        let session = try await actor.client.signIn(credentials: credentials)
         actor.session = session
         return ["signed_in": try await actor.client.account() == session, "persistent": session.persistent]
+    }
+
+    private func teams(_ client: HiveSync) async throws -> [Object] {
+        try await client.listTeams().items.map {
+            ["name": $0.name, "personal": $0.personal, "role": wire($0.role)]
+        }
     }
 
     private func createProject(_ client: HiveSync, _ name: String) async throws -> Object {
@@ -91,13 +117,34 @@ final class Scenario {
         return ["name": project.name, "mirror": wire(project.mirrorState)]
     }
 
+    private func linkRepository(_ client: HiveSync, _ name: String) async throws -> Object {
+        let before = try await client.createProject(teamId: client.me().personalTeamId, name: name)
+        let after = try await client.linkRepository(
+            projectId: before.id, repositoryUrl: setting("REPOSITORY_URL"))
+        return ["before": wire(before.mirrorState), "after": wire(after.mirrorState)]
+    }
+
     private func sync(_ client: HiveSync) async throws -> Object {
-        let job = try await last(client.sync(projectId: projectId))
+        var progressed = false
+        for try await state in client.sync(projectId: projectId) {
+            if let progress = state.progress, progress.done > 0 { progressed = true }
+            synced = state
+        }
         let project = try await client.getProject(projectId: projectId)
         return [
-            "kind": wire(job.kind), "state": wire(job.state), "mirror": wire(project.mirrorState),
-            "head": project.headCommit ?? NSNull(),
+            "kind": wire(try job().kind), "state": wire(try job().state), "progressed": progressed,
+            "mirror": wire(project.mirrorState), "head": project.headCommit ?? NSNull(),
         ]
+    }
+
+    private func job() throws -> Job {
+        guard let synced else { throw Fault(description: "nothing was synced") }
+        return synced
+    }
+
+    private func jobs(_ client: HiveSync) async throws -> [String] {
+        let team = try await client.me().personalTeamId
+        return try await client.listJobs(teamId: team, projectId: projectId).items.map { wire($0.kind) }
     }
 
     private func tree(_ client: HiveSync) async throws -> Object {
@@ -168,6 +215,11 @@ final class Scenario {
         token.dropLast(4) + (token.hasSuffix("AAAA") ? "BBBB" : "AAAA")
     }
 
+    private func getPreview(_ client: HiveSync) async throws -> Object {
+        let preview = try await client.getPreview(previewId: preview().preview.id)
+        return ["state": wire(preview.state), "files": preview.fileCount]
+    }
+
     private func previews(_ client: HiveSync) async throws -> [String] {
         try await client.listPreviews(projectId: projectId).items.map { wire($0.state) }
     }
@@ -177,14 +229,16 @@ final class Scenario {
     }
 
     private func cancelJob(_ client: HiveSync) async throws -> Object {
-        let job = try await client.syncRepository(projectId: projectId)
+        var job = try await client.syncRepository(projectId: projectId)
         try await client.cancelJob(jobId: job.id)
-        return ["state": wire(try await last(client.jobStates(jobId: job.id)).state)]
+        for try await state in client.jobStates(jobId: job.id) { job = state }
+        return ["state": wire(job.state)]
     }
 
     private func cancelPublish(_ client: HiveSync) async throws -> Object {
         let publishing = try client.publishPreview(
             projectId: projectId, directory: setting("DRAFT"), options: PublishOptions(platform: .desktop))
+        while let progress = try await publishing.next(), progress.phase != .verifying {}
         publishing.cancel()
         return ["files": try await publishing.result().stats.files]
     }
@@ -194,13 +248,6 @@ final class Scenario {
             throw Fault(description: "there are no notifications")
         }
         return ["unread": try await client.markNotificationsRead(sequence: last.sequence)]
-    }
-
-    private func last(_ states: Updates<Job>) async throws -> Job {
-        guard let last = try await states.reduce(nil, { Optional($1) }) else {
-            throw Fault(description: "the job has no state")
-        }
-        return last
     }
 }
 

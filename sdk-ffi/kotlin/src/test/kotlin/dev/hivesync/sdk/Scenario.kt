@@ -12,17 +12,20 @@ import kotlinx.coroutines.channels.ReceiveChannel
 import kotlinx.coroutines.flow.buffer
 import kotlinx.coroutines.flow.last
 import kotlinx.coroutines.flow.produceIn
+import kotlinx.coroutines.flow.toList
 import kotlinx.coroutines.runBlocking
 import kotlinx.coroutines.withTimeout
 import kotlinx.serialization.json.Json
 import kotlinx.serialization.json.JsonObject
 import kotlinx.serialization.json.JsonPrimitive
+import kotlinx.serialization.json.addJsonObject
 import kotlinx.serialization.json.buildJsonArray
 import kotlinx.serialization.json.buildJsonObject
 import kotlinx.serialization.json.jsonArray
 import kotlinx.serialization.json.jsonObject
 import kotlinx.serialization.json.jsonPrimitive
 import kotlinx.serialization.json.put
+import kotlinx.serialization.json.putJsonArray
 import kotlinx.serialization.json.putJsonObject
 
 /** Tells the story that the clients of all languages tell, as its file describes. */
@@ -45,6 +48,8 @@ private fun setting(name: String) = System.getenv("HIVESYNC_$name") ?: error("HI
 
 private fun JsonObject.text(name: String) = getValue(name).jsonPrimitive.content
 
+private fun JsonObject.optional(name: String) = get(name)?.jsonPrimitive?.content
+
 /** A client that acts, and what it remembers. */
 private class Actor(val client: HiveSync) {
     lateinit var session: Account
@@ -59,6 +64,7 @@ private class Scenario(
     private val actors = mutableMapOf<String, Actor>()
     private val downloads = Path.of(setting("DOWNLOADS"))
     private lateinit var projectId: String
+    private lateinit var synced: WorkerJob
     private lateinit var published: Published
 
     /** Does a step. */
@@ -72,9 +78,14 @@ private class Scenario(
     }
 
     private suspend fun act(actor: Actor, step: JsonObject): JsonObject = when (val verb = step.text("do")) {
-        "sign_in" -> signIn(actor, step["password"]?.jsonPrimitive?.content ?: password)
+        "register" -> register(actor.client, step.text("email"), step.text("name"))
+        "sign_in" -> signIn(actor, step.optional("email") ?: email, step.optional("password") ?: password)
+        "list_teams" -> listTeams(actor.client)
         "create_project" -> createProject(actor.client, step.text("name"))
+        "link_repository" -> linkRepository(actor.client, step.text("name"))
         "sync" -> sync(actor.client)
+        "get_job" -> buildJsonObject { put("same", actor.client.getJob(synced.id) == synced) }
+        "list_jobs" -> listJobs(actor.client)
         "tree" -> tree(actor.client)
         "read" -> read(actor.client, step.text("path"))
         "follow" -> follow(actor)
@@ -82,13 +93,22 @@ private class Scenario(
         "publish" -> publish(actor.client)
         "open" -> open(actor.client, published.token.expose())
         "open_altered" -> open(actor.client, altered(published.token.expose()))
+        "get_preview" -> getPreview(actor.client)
         "list_previews" -> names("states", actor.client.listPreviews(projectId).items.map { it.state.wire() })
         "revoke" -> state(actor.client.revokePreview(published.preview.id).state)
         "list_projects" -> listProjects(actor.client)
         "cancel_job" -> cancelJob(actor.client)
         "cancel_publish" -> cancelPublish(actor.client)
+        "wake" -> {
+            actor.client.wake()
+            buildJsonObject { put("awake", true) }
+        }
         "same_session" -> buildJsonObject { put("same", actor.client.account() == actor.session) }
         "mark_read" -> markRead(actor.client)
+        "delete_project" -> {
+            actor.client.deleteProject(projectId)
+            buildJsonObject { put("deleted", true) }
+        }
         "sign_out" -> {
             actor.client.signOut()
             buildJsonObject { put("signed_out", true) }
@@ -111,11 +131,31 @@ private class Scenario(
         return buildJsonObject { put("answer", Json.parseToJsonElement(readln())) }
     }
 
-    private suspend fun signIn(actor: Actor, password: String): JsonObject {
+    private suspend fun register(client: HiveSync, email: String, name: String): JsonObject {
+        client.register(Credentials(email, password), name)
+        return buildJsonObject { put("registered", true) }
+    }
+
+    private suspend fun signIn(actor: Actor, email: String, password: String): JsonObject {
         actor.session = actor.client.signIn(Credentials(email, password))
         return buildJsonObject {
             put("signed_in", actor.client.account() == actor.session)
             put("persistent", actor.session.persistent)
+        }
+    }
+
+    private suspend fun listTeams(client: HiveSync): JsonObject {
+        val teams = client.listTeams().items
+        return buildJsonObject {
+            putJsonArray("teams") {
+                teams.forEach {
+                    addJsonObject {
+                        put("name", it.name)
+                        put("personal", it.personal)
+                        put("role", it.role.wire())
+                    }
+                }
+            }
         }
     }
 
@@ -128,14 +168,36 @@ private class Scenario(
         }
     }
 
+    private suspend fun linkRepository(client: HiveSync, name: String): JsonObject {
+        val before = client.createProject(client.me().personalTeamId, name)
+        val after = client.linkRepository(before.id, setting("REPOSITORY_URL"))
+        return buildJsonObject {
+            put("before", before.mirrorState.wire())
+            put("after", after.mirrorState.wire())
+        }
+    }
+
     private suspend fun sync(client: HiveSync): JsonObject {
-        val job = client.sync(projectId).last()
+        val states = client.sync(projectId).toList()
+        synced = states.last()
         val project = client.getProject(projectId)
         return buildJsonObject {
-            put("kind", job.kind.wire())
-            put("state", job.state.wire())
+            put("kind", synced.kind.wire())
+            put("state", synced.state.wire())
+            put("progressed", states.any { state -> state.progress?.let { it.done > 0u } ?: false })
             put("mirror", project.mirrorState.wire())
             put("head", project.headCommit)
+        }
+    }
+
+    private suspend fun listJobs(client: HiveSync) =
+        names("kinds", client.listJobs(client.me().personalTeamId, projectId).items.map { it.kind.wire() })
+
+    private suspend fun getPreview(client: HiveSync): JsonObject {
+        val preview = client.getPreview(published.preview.id)
+        return buildJsonObject {
+            put("state", preview.state.wire())
+            put("files", preview.fileCount.toLong())
         }
     }
 
@@ -216,6 +278,10 @@ private class Scenario(
 
     private suspend fun cancelPublish(client: HiveSync): JsonObject {
         val stats = client.publishPreview(projectId, setting("DRAFT"), PublishOptions(Platform.DESKTOP)).use {
+            while (true) {
+                val progress = it.next() ?: break
+                if (progress.phase == PublishPhase.VERIFYING) break
+            }
             it.cancel()
             it.result().stats
         }
