@@ -1,10 +1,11 @@
 //! Rows: SQLite or PostgreSQL through one type of transaction.
 
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use futures::future::BoxFuture;
 use sea_orm::{
     ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection, DatabaseExecutor,
     DatabaseTransaction, DbBackend, QuerySelect, SqliteTransactionMode, TransactionOptions,
@@ -103,19 +104,19 @@ impl Db {
             ..TransactionOptions::default()
         };
         let open = self.writer.begin_with_options(options).await?;
-        Ok(Tx { scope: Scope::Transaction(open), signals, raised: Mutex::default() })
+        Ok(Tx::new(Scope::Transaction(open), signals))
     }
 
     /// A view for writing, each statement for itself: what takes only one is spared the trips of a transaction.
     #[must_use]
     pub fn autocommit(&self, signals: Signals) -> Tx {
-        Tx { scope: Scope::Statements(self.writer.clone()), signals, raised: Mutex::default() }
+        Tx::new(Scope::Statements(self.writer.clone()), signals)
     }
 
     /// A view for reading, each statement for itself.
     #[must_use]
     pub fn read(&self, signals: Signals) -> Tx {
-        Tx { scope: Scope::Statements(self.reader.clone()), signals, raised: Mutex::default() }
+        Tx::new(Scope::Statements(self.reader.clone()), signals)
     }
 
     /// Whether the database answers.
@@ -169,6 +170,7 @@ pub struct Tx {
     scope: Scope,
     signals: Signals,
     raised: Mutex<Vec<Topic>>,
+    last: Mutex<Vec<LastWrite>>,
 }
 
 enum Scope {
@@ -176,7 +178,19 @@ enum Scope {
     Statements(DatabaseConnection),
 }
 
+type LastWrite = Box<dyn for<'a> FnOnce(&'a Tx) -> BoxFuture<'a, Result<()>> + Send>;
+
+/// A point in a transaction to which it can be brought back.
+#[must_use]
+pub struct Mark {
+    last_writes: usize,
+}
+
 impl Tx {
+    fn new(scope: Scope, signals: Signals) -> Self {
+        Self { scope, signals, raised: Mutex::default(), last: Mutex::default() }
+    }
+
     /// What a `store` runs its statements on.
     #[must_use]
     pub fn sql(&self) -> DatabaseExecutor<'_> {
@@ -209,24 +223,39 @@ impl Tx {
     ///
     /// # Errors
     /// If the database does not answer.
-    pub async fn set_mark(&self) -> Result<()> {
-        self.execute("SAVEPOINT mark").await
+    pub async fn set_mark(&self) -> Result<Mark> {
+        self.execute("SAVEPOINT mark").await?;
+        Ok(Mark { last_writes: self.last_writes().len() })
     }
 
-    /// Undoes what was written since [`Tx::set_mark`].
+    /// Undoes what was written since `mark`, and what was to be written last.
     ///
     /// # Errors
     /// If the database does not answer.
-    pub async fn return_to_mark(&self) -> Result<()> {
+    pub async fn return_to_mark(&self, mark: Mark) -> Result<()> {
+        self.last_writes().truncate(mark.last_writes);
         self.execute("ROLLBACK TO SAVEPOINT mark").await
     }
 
-    /// Keeps what was written since [`Tx::set_mark`].
+    /// Keeps what was written since `mark`.
     ///
     /// # Errors
     /// If the database does not answer.
-    pub async fn forget_mark(&self) -> Result<()> {
+    pub async fn forget_mark(&self, _: Mark) -> Result<()> {
         self.execute("RELEASE SAVEPOINT mark").await
+    }
+
+    /// Has `write` run when the transaction is committed, after everything else that is written in it: for rows that
+    /// so many transactions write that nobody may wait for anything else while holding them.
+    pub fn write_last<F>(&self, write: F)
+    where
+        F: for<'a> FnOnce(&'a Self) -> BoxFuture<'a, Result<()>> + Send + 'static,
+    {
+        self.last_writes().push(Box::new(write));
+    }
+
+    fn last_writes(&self) -> MutexGuard<'_, Vec<LastWrite>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn execute(&self, statement: &str) -> Result<()> {
@@ -242,12 +271,17 @@ impl Tx {
         }
     }
 
-    /// Makes everything that was written visible, and then raises the wake-ups. A transaction that is
-    /// dropped instead leaves no trace.
+    /// Writes what is to be written last, makes everything that was written visible, and then raises the wake-ups.
+    /// A transaction that is dropped instead leaves no trace.
     ///
     /// # Errors
-    /// `CONFLICT` if another transaction came first, `UNAVAILABLE` if the database went away.
+    /// `CONFLICT` if another transaction came first, `UNAVAILABLE` if the database went away. Nothing is written
+    /// then.
     pub async fn commit(self) -> Result<()> {
+        let last = std::mem::take(&mut *self.last_writes());
+        for write in last {
+            write(&self).await?;
+        }
         if let Scope::Transaction(open) = self.scope {
             open.commit().await?;
         }

@@ -17,12 +17,15 @@ use crate::{
 /// Entries that a check reads at a time.
 const BATCH: u64 = 1_000;
 
-/// Appends `entry` in the open transaction. The log has one head: other transactions that append wait
-/// until this one ends, so this comes after all other writes, immediately before the commit.
-///
-/// # Errors
-/// If the database does not answer.
-pub async fn append(ctx: &Ctx, tx: &Tx, entry: Entry) -> Result<()> {
+/// Appends `entry` in the open transaction, when that is committed. The log has one head, for which other
+/// transactions that append wait until this one ends: it is taken after all other writes, so that nobody who holds it
+/// waits for anything.
+pub fn append(ctx: &Ctx, tx: &Tx, entry: Entry) {
+    let ctx = ctx.clone();
+    tx.write_last(move |tx| Box::pin(async move { write(&ctx, tx, entry).await }));
+}
+
+async fn write(ctx: &Ctx, tx: &Tx, entry: Entry) -> Result<()> {
     let entry = entry.by(&ctx.actor);
     let previous = store::advance_head(tx).await?;
     let mut record = Record {
@@ -51,7 +54,7 @@ pub async fn append(ctx: &Ctx, tx: &Tx, entry: Entry) -> Result<()> {
 /// If the database does not answer.
 pub async fn record(ctx: &Ctx, entry: Entry) -> Result<()> {
     let tx = ctx.begin().await?;
-    append(ctx, &tx, entry).await?;
+    append(ctx, &tx, entry);
     tx.commit().await
 }
 

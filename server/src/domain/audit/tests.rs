@@ -10,7 +10,7 @@ use super::{
     ops, record,
 };
 use crate::{
-    base::{actor::PlatformRole, ctx::Ctx, error::Reason, ids::UserId, page::PageRequest},
+    base::{actor::PlatformRole, ctx::Ctx, error::Reason, idempotency, ids::UserId, page::PageRequest},
     domain::fixture::World,
 };
 
@@ -40,10 +40,45 @@ async fn an_entry_goes_with_its_transaction() {
     for world in World::all().await {
         let ctx = operator(&world);
         let tx = ctx.begin().await.unwrap();
-        super::append(&ctx, &tx, Entry::new("test.undone")).await.unwrap();
+        super::append(&ctx, &tx, Entry::new("test.undone"));
         drop(tx);
         let found = verify(&world).await;
         assert_eq!((found.entries, found.first_broken), (1, None));
+    }
+}
+
+#[tokio::test]
+async fn the_head_is_taken_after_every_other_write() {
+    for world in World::all().await {
+        let ctx = operator(&world);
+        let tx = ctx.begin().await.unwrap();
+        world.statements.lock().unwrap().clear();
+        for event in ["test.first", "test.second"] {
+            super::append(&ctx, &tx, Entry::new(event));
+            idempotency::sweep(&ctx, &tx).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+        let of_log: Vec<bool> =
+            world.statements.lock().unwrap().iter().map(|statement| statement.contains("audit_")).collect();
+        assert_eq!(of_log, [false, false, true, true, true, true, true, true]);
+        assert_eq!(verify(&world).await.first_broken, None);
+    }
+}
+
+#[tokio::test]
+async fn an_entry_goes_with_what_is_undone() {
+    for world in World::all().await {
+        let ctx = operator(&world);
+        let tx = ctx.begin().await.unwrap();
+        super::append(&ctx, &tx, Entry::new("test.before"));
+        let mark = tx.set_mark().await.unwrap();
+        super::append(&ctx, &tx, Entry::new("test.undone"));
+        tx.return_to_mark(mark).await.unwrap();
+        super::append(&ctx, &tx, Entry::new("test.after"));
+        tx.commit().await.unwrap();
+        let found = ops::list(&ctx, Filter::default(), PageRequest::new(10, String::new())).await.unwrap();
+        let events: Vec<_> = found.items.iter().map(|record| record.event.as_str()).collect();
+        assert_eq!(events, ["audit.list", "test.after", "test.before"]);
     }
 }
 

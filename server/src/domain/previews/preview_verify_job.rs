@@ -83,7 +83,8 @@ async fn fail(ctx: &Ctx, tx: &Tx, grant: &Grant, preview: &Preview) -> Result<()
     }
     outbox::emit(ctx, tx, &PreviewFailed::from(preview)).await?;
     metrics::counter!("hivesync_previews_failed_total").increment(1);
-    audit::append(ctx, tx, ops::entry("preview.failed", preview).outcome(AuditOutcome::Failed)).await
+    audit::append(ctx, tx, ops::entry("preview.failed", preview).outcome(AuditOutcome::Failed));
+    Ok(())
 }
 
 async fn find(tx: &Tx, job: &Job) -> Result<Preview> {

@@ -46,7 +46,7 @@ async fn expire(ctx: &Ctx) -> Result<()> {
         let tx = ctx.begin().await?;
         let grant = Grant::system(&ctx.actor, preview.team)?;
         if store::set_state(&tx, &grant, preview.id, preview.state, PreviewState::Expired).await? {
-            audit::append(ctx, &tx, ops::entry("preview.expired", &preview)).await?;
+            audit::append(ctx, &tx, ops::entry("preview.expired", &preview));
             tx.commit().await?;
         }
     }

@@ -68,7 +68,8 @@ impl JobHandler for RepoSyncJob {
         let event = RepositorySynced { project: id, team, name, job: job.id, requester: job.requested_by };
         outbox::emit(ctx, tx, &event).await?;
         let entry = Entry::new("repository.synced").team(team).project(id).subject(job.id.0);
-        audit::append(ctx, tx, entry).await
+        audit::append(ctx, tx, entry);
+        Ok(())
     }
 
     async fn gave_up(&self, ctx: &Ctx, tx: &Tx, job: &Job, reason: Reason) -> Result<()> {
@@ -92,7 +93,8 @@ impl JobHandler for RepoSyncJob {
         };
         outbox::emit(ctx, tx, &event).await?;
         let entry = Entry::new("repository.sync_failed").outcome(audit::Outcome::Failed);
-        audit::append(ctx, tx, entry.team(team).project(id).subject(job.id.0)).await
+        audit::append(ctx, tx, entry.team(team).project(id).subject(job.id.0));
+        Ok(())
     }
 }
 

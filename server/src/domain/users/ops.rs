@@ -87,7 +87,7 @@ pub async fn set_role(ctx: &Ctx, email: &Email, role: PlatformRole) -> Result<()
     let tx = ctx.begin().await?;
     let user = find_by_email(ctx, &tx, email).await?.ok_or_else(Error::not_found)?;
     store::set_role(&tx, user.id, role).await?;
-    audit::append(ctx, &tx, Entry::new("users.role").user(user.id)).await?;
+    audit::append(ctx, &tx, Entry::new("users.role").user(user.id));
     tx.commit().await
 }
 
@@ -102,7 +102,7 @@ pub(super) async fn update_me(ctx: &Ctx, display_name: Name) -> Result<User> {
     let tx = ctx.begin().await?;
     let user = store::rename(&tx, id, &display_name).await?;
     let user = user.ok_or_else(|| Error::new(Reason::Unauthenticated))?;
-    audit::append(ctx, &tx, Entry::new("users.update")).await?;
+    audit::append(ctx, &tx, Entry::new("users.update"));
     tx.commit().await?;
     Ok(user)
 }

@@ -78,7 +78,7 @@ pub(in crate::domain::auth) async fn login(ctx: &Ctx, command: Login) -> Result<
         announce_device(ctx, &tx, user.id, device, &command.device_name).await?;
     }
     let entry = Entry::new("auth.login").user(user.id).device(device).subject(session.id.0);
-    audit::append(ctx, &tx, entry).await?;
+    audit::append(ctx, &tx, entry);
     let tokens = Tokens::issue(ctx, &user, session)?;
     tx.commit().await?;
     Ok(tokens)
@@ -145,5 +145,6 @@ async fn begin_session(ctx: &Ctx, tx: &Tx, user: UserId, device: DeviceId) -> Re
 async fn announce_device(ctx: &Ctx, tx: &Tx, user: UserId, device: DeviceId, name: &Name) -> Result<()> {
     let event = DeviceAdded { user, device, name: name.as_str().to_owned() };
     outbox::emit(ctx, tx, &event).await?;
-    audit::append(ctx, tx, Entry::new("auth.device_added").user(user).device(device)).await
+    audit::append(ctx, tx, Entry::new("auth.device_added").user(user).device(device));
+    Ok(())
 }

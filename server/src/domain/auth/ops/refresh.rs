@@ -58,7 +58,7 @@ async fn continue_session(ctx: &Ctx, tx: Tx, session: Session) -> Result<Tokens>
     let user = user.ok_or_else(|| ended("the account is shut"))?;
     devices::touch(&tx, session.device, ctx.clock.now()).await?;
     let entry = Entry::new("auth.refresh").user(session.user).device(session.device).subject(session.id.0);
-    audit::append(ctx, &tx, entry).await?;
+    audit::append(ctx, &tx, entry);
     let tokens = Tokens::issue(ctx, &user, session)?;
     tx.commit().await?;
     Ok(tokens)
@@ -90,7 +90,7 @@ async fn end_misused(ctx: &Ctx, tx: Tx, session: &Session, misuse: Misuse) -> Re
     let ended = sessions::end(&tx, user, Ending::One(id), now).await?;
     outbox::emit(ctx, &tx, &RefreshReused { user, session: id, device }).await?;
     let entry = Entry::new(misuse.event()).outcome(Outcome::Refused).user(user).device(device);
-    audit::append(ctx, &tx, entry.subject(id.0)).await?;
+    audit::append(ctx, &tx, entry.subject(id.0));
     tx.raise(revocations::TOPIC);
     tx.commit().await?;
     ctx.ports.get::<AccessTokens>()?.revocations().add(&ended, now);

@@ -37,7 +37,7 @@ pub(in crate::domain::auth) async fn register(ctx: &Ctx, command: Register) -> R
 
     let tx = ctx.begin().await?;
     let is_taken = users::find_by_email(ctx, &tx, &command.email).await?.is_some();
-    tx.set_mark().await?;
+    let mark = tx.set_mark().await?;
     let is_made = users::create(ctx, &tx, &user, if is_taken { &unused } else { &command.email }).await?;
     // Not made if somebody else has taken the address this very moment.
     if is_made {
@@ -46,12 +46,12 @@ pub(in crate::domain::auth) async fn register(ctx: &Ctx, command: Register) -> R
     }
     let entry = Entry::new("auth.register");
     let entry = if is_taken || !is_made {
-        tx.return_to_mark().await?;
+        tx.return_to_mark(mark).await?;
         entry.outcome(Outcome::Refused)
     } else {
-        tx.forget_mark().await?;
+        tx.forget_mark(mark).await?;
         entry.user(id).team(team)
     };
-    audit::append(ctx, &tx, entry).await?;
+    audit::append(ctx, &tx, entry);
     tx.commit().await
 }

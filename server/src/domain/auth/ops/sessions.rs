@@ -73,7 +73,7 @@ pub(in crate::domain::auth) async fn list(ctx: &Ctx, request: PageRequest) -> Re
 pub(super) async fn end(ctx: &Ctx, tx: Tx, user: UserId, which: Ending, entry: Entry) -> Result<()> {
     let now = ctx.clock.now();
     let ended = sessions::end(&tx, user, which, now).await?;
-    audit::append(ctx, &tx, entry).await?;
+    audit::append(ctx, &tx, entry);
     tx.raise(revocations::TOPIC);
     tx.commit().await?;
     ctx.ports.get::<AccessTokens>()?.revocations().add(&ended, now);

@@ -34,7 +34,7 @@ pub async fn suspend(ctx: &Ctx, email: &Email) -> Result<()> {
 pub async fn reinstate(ctx: &Ctx, email: &Email) -> Result<()> {
     let (tx, user) = open(ctx, email).await?;
     users::set_disabled(&tx, user.id, None).await?;
-    audit::append(ctx, &tx, Entry::new("users.reinstated").user(user.id)).await?;
+    audit::append(ctx, &tx, Entry::new("users.reinstated").user(user.id));
     tx.commit().await
 }
 

@@ -12,7 +12,7 @@ use crate::{
         jobs::{
             TOPIC,
             model::{Job, JobState, NewJob, OnConflict},
-            ops::{cancel::cancel, settle::append_audit},
+            ops::cancel::cancel,
             store,
         },
     },
@@ -32,8 +32,7 @@ pub struct Queued {
     pub joined: bool,
 }
 
-/// Queues a job in the caller's open transaction: it exists if that is committed, and starts then. This
-/// appends to the audit log, so that it comes after the caller's other writes.
+/// Queues a job in the caller's open transaction: it exists if that is committed, and starts then.
 ///
 /// # Errors
 /// `QUOTA_EXCEEDED` if 2,000 jobs of the team wait already; `CONFLICT` as [`OnConflict::Reject`] says.
@@ -65,12 +64,8 @@ async fn settle_conflict(ctx: &Ctx, tx: &Tx, new: &NewJob, key: &str) -> Result<
             }
         }
         OnConflict::CancelInProgress => {
-            let mut cancelled = Vec::new();
             for job in active {
-                cancelled.push(cancel(ctx, tx, job).await?);
-            }
-            for stopped in cancelled.iter().filter(|stopped| stopped.has_ended_it) {
-                append_audit(ctx, tx, &stopped.job).await?;
+                cancel(ctx, tx, job).await?;
             }
         }
         OnConflict::Reject if active.is_empty() => {}
@@ -100,7 +95,7 @@ async fn insert(ctx: &Ctx, tx: &Tx, new: NewJob) -> Result<Job> {
     if let Some(project) = new.project {
         entry = entry.project(project);
     }
-    audit::append(ctx, tx, entry).await?;
+    audit::append(ctx, tx, entry);
     tx.raise(TOPIC);
     metrics::counter!("hivesync_jobs_enqueued_total", "kind" => new.work.kind().as_str()).increment(1);
     Ok(Job {

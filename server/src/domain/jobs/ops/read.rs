@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures::{Stream, stream};
 use uuid::Uuid;
 
-use super::cancel::{Stopped, cancel};
+use super::cancel::cancel;
 use crate::{
     base::{
         ctx::Ctx,
@@ -21,7 +21,6 @@ use crate::{
         access::{self, Permission},
         jobs::{
             model::{Job, JobState, Progress},
-            ops::settle::append_audit,
             store, topic_of,
         },
     },
@@ -136,10 +135,7 @@ impl Watch {
 pub(in crate::domain::jobs) async fn request_cancel(ctx: &Ctx, id: JobId) -> Result<Sighting> {
     let tx = ctx.begin().await?;
     let job = find(ctx, &tx, id, Permission::CancelJobs).await?;
-    let Stopped { job, has_ended_it } = cancel(ctx, &tx, job).await?;
-    if has_ended_it {
-        append_audit(ctx, &tx, &job).await?;
-    }
+    let job = cancel(ctx, &tx, job).await?;
     tx.commit().await?;
     let progress = progress_of(ctx, &job).await;
     Ok(Sighting { job, progress })

@@ -65,7 +65,7 @@ pub(super) async fn end(
     tx.raise(TOPIC);
     tx.raise(topic_of(leased.job.id));
     count(&leased.job, settled, &ending);
-    append_audit(&ctx, tx, &leased.job).await?;
+    append_audit(&ctx, tx, &leased.job);
     Ok(leased.job.state)
 }
 
@@ -81,18 +81,18 @@ async fn tell_handler(ctx: &Ctx, tx: &Tx, job: &Job, settled: Settled, ending: &
 }
 
 /// Records the end of `job`, if it has ended.
-pub(super) async fn append_audit(ctx: &Ctx, tx: &Tx, job: &Job) -> Result<()> {
+pub(super) fn append_audit(ctx: &Ctx, tx: &Tx, job: &Job) {
     let (event, outcome) = match job.state {
         JobState::Succeeded => ("job.finished", audit::Outcome::Ok),
         JobState::Failed => ("job.failed", audit::Outcome::Failed),
         JobState::Cancelled => ("job.cancelled", audit::Outcome::Ok),
-        JobState::Queued | JobState::Running | JobState::Cancelling => return Ok(()),
+        JobState::Queued | JobState::Running | JobState::Cancelling => return,
     };
     let mut entry = Entry::new(event).outcome(outcome).team(job.team).subject(job.id.0);
     if let Some(project) = job.project {
         entry = entry.project(project);
     }
-    audit::append(ctx, tx, entry).await
+    audit::append(ctx, tx, entry);
 }
 
 fn count(job: &Job, settled: Settled, ending: &Ending) {

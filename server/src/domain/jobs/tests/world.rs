@@ -254,9 +254,9 @@ impl World {
         let ctx = self.ctx();
         let tx = ctx.begin().await.unwrap();
         let job = store::find(&tx, id).await.unwrap().unwrap();
-        let stopped = ops::cancel(&ctx, &tx, job).await.unwrap();
+        let job = ops::cancel(&ctx, &tx, job).await.unwrap();
         tx.commit().await.unwrap();
-        stopped.job.state
+        job.state
     }
 
     pub async fn job(&self, id: JobId) -> Job {

@@ -56,7 +56,7 @@ pub async fn create(ctx: &Ctx, command: CreatePreview) -> Result<Created> {
     }
     store::insert(&tx, &grant, &preview).await?;
     let created = answer(ctx, &tx, preview, &command).await?;
-    audit::append(ctx, &tx, entry("preview.created", &created.preview)).await?;
+    audit::append(ctx, &tx, entry("preview.created", &created.preview));
     if is_complete {
         announce_ready(ctx, &tx, &created.preview).await?;
     }

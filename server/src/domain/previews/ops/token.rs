@@ -28,7 +28,7 @@ pub async fn issue(ctx: &Ctx, id: PreviewId) -> Result<(SecretText, Timestamp)> 
     let (preview, _) = require(ctx, &tx, id, Permission::PublishPreview).await?;
     require_state(ctx, &preview, PreviewState::Ready)?;
     let token = seal(ctx, &tx, &preview).await?;
-    audit::append(ctx, &tx, entry("preview.token_issued", &preview)).await?;
+    audit::append(ctx, &tx, entry("preview.token_issued", &preview));
     tx.commit().await?;
     Ok((token, preview.expires_at))
 }

@@ -36,7 +36,7 @@ pub async fn create(ctx: &Ctx, command: CreateProject) -> Result<Project> {
         return Err(Error::new(Reason::QuotaExceeded));
     }
     store::insert(&tx, &grant, &project).await?;
-    audit::append(ctx, &tx, Entry::new("project.created").team(project.team).project(project.id)).await?;
+    audit::append(ctx, &tx, Entry::new("project.created").team(project.team).project(project.id));
     tx.commit().await?;
     Ok(project)
 }

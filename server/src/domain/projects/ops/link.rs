@@ -18,8 +18,7 @@ pub async fn link(ctx: &Ctx, project: ProjectId, repository: &RepositoryUrl) -> 
     let (mut project, grant) = require(ctx, &tx, project, Permission::WriteProject).await?;
     if project.relink(repository) {
         store::relink(&tx, &grant, &project).await?;
-        audit::append(ctx, &tx, Entry::new("repository.linked").team(project.team).project(project.id))
-            .await?;
+        audit::append(ctx, &tx, Entry::new("repository.linked").team(project.team).project(project.id));
         tx.commit().await?;
     }
     Ok(project)

@@ -49,7 +49,7 @@ pub async fn sync(ctx: &Ctx, project: ProjectId, idempotency_key: Uuid) -> Resul
         return Ok(Queued { job, joined: true });
     }
     let entry = Entry::new("repository.sync_requested").team(project.team).project(project.id);
-    audit::append(ctx, &tx, entry.subject(queued.job.id.0)).await?;
+    audit::append(ctx, &tx, entry.subject(queued.job.id.0));
     tx.commit().await?;
     Ok(queued)
 }

@@ -58,7 +58,7 @@ pub(in crate::domain::teams) async fn invite(ctx: &Ctx, command: InviteMember) -
     let invitation = Invitation::new(&grant, id, command.role, &sealing, now)?;
     store::invitations::insert(&tx, &grant, &invitation).await?;
     outbox::emit(ctx, &tx, &invited(&grant, &invitation, &team, invitee)).await?;
-    audit::append(ctx, &tx, Entry::new("teams.invite").team(team.id).subject(id.0)).await?;
+    audit::append(ctx, &tx, Entry::new("teams.invite").team(team.id).subject(id.0));
     tx.commit().await?;
     Ok((invitation, team.name))
 }
@@ -105,7 +105,7 @@ pub(in crate::domain::teams) async fn accept(ctx: &Ctx, id: InvitationId) -> Res
     }
     let team = store::teams::find(&tx, invitation.team).await?.ok_or_else(Error::not_found)?;
     outbox::emit(ctx, &tx, &MemberJoined { team: team.id, team_name: team.name, user }).await?;
-    audit::append(ctx, &tx, Entry::new("teams.join").team(invitation.team).subject(id.0)).await?;
+    audit::append(ctx, &tx, Entry::new("teams.join").team(invitation.team).subject(id.0));
     let named = members::named(&tx, member).await?;
     tx.commit().await?;
     Ok(named)

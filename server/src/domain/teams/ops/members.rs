@@ -94,7 +94,7 @@ pub(in crate::domain::teams) async fn set_role(
         store::invitations::withdraw(&tx, &grant, user).await?;
     }
     let entry = Entry::new("teams.role_changed").team(team).subject(user.0);
-    audit::append(ctx, &tx, entry).await?;
+    audit::append(ctx, &tx, entry);
     let named = named(&tx, member).await?;
     tx.commit().await?;
     Ok(named)
@@ -113,7 +113,7 @@ pub(in crate::domain::teams) async fn remove(ctx: &Ctx, team: TeamId, user: User
     store::members::remove(&tx, &grant, user).await?;
     store::invitations::withdraw(&tx, &grant, user).await?;
     let event = if leaves { "teams.member_left" } else { "teams.member_removed" };
-    audit::append(ctx, &tx, Entry::new(event).team(team).subject(user.0)).await?;
+    audit::append(ctx, &tx, Entry::new(event).team(team).subject(user.0));
     tx.commit().await
 }
 

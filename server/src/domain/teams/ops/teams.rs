@@ -58,7 +58,7 @@ pub(in crate::domain::teams) async fn create(ctx: &Ctx, command: CreateTeam) -> 
     }
     store::teams::insert(&tx, &team).await?;
     store::members::insert(&tx, &Member::founder(&ctx.entropy, &team, owner)?).await?;
-    audit::append(ctx, &tx, Entry::new("teams.create").team(team.id)).await?;
+    audit::append(ctx, &tx, Entry::new("teams.create").team(team.id));
     tx.commit().await?;
     Ok((team, TeamRole::Owner))
 }
