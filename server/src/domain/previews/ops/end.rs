@@ -32,11 +32,11 @@ pub async fn revoke(ctx: &Ctx, id: PreviewId) -> Result<Preview> {
     if !preview.state_at(ctx.clock.now()).is_live() {
         return Ok(preview);
     }
-    if !store::set_state(&tx, &grant, id, preview.state, PreviewState::Revoked).await? {
+    if !store::end(&tx, &grant, id).await? {
         return Err(Error::new(Reason::Conflict));
     }
     preview.state = PreviewState::Revoked;
-    audit::append(ctx, &tx, entry("preview.revoked", &preview)).await?;
+    audit::append(ctx, &tx, entry("preview.revoked", &preview));
     tx.commit().await?;
     Ok(preview)
 }
@@ -52,6 +52,7 @@ impl Handler<ProjectDeleted> for EndPreviews {
         store::end_all(tx, &grant, event.project).await?;
         store::advance_epoch(tx, event.project).await?;
         let entry = Entry::new("preview.revoked").team(event.team).project(event.project);
-        audit::append(ctx, tx, entry).await
+        audit::append(ctx, tx, entry);
+        Ok(())
     }
 }

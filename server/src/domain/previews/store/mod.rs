@@ -15,7 +15,7 @@ pub(super) use content::{
 };
 pub(super) use object::{doomed_objects, forget_objects};
 pub(super) use preview::{
-    count_live, end_all, expired, find, forget_history, insert, list, set_rejected_paths, set_state,
+    count_live, end, end_all, expired, find, forget_history, insert, list, set_rejected_paths, set_state,
     start_verifying,
 };
 pub(super) use project::{advance_epoch, epoch, lock_project};

@@ -1,6 +1,6 @@
 //! Previews.
 
-use sea_orm::{ActiveValue::Set, QueryOrder as _, QuerySelect as _, entity::prelude::*};
+use sea_orm::{ActiveValue::Set, QueryOrder as _, QuerySelect as _, UpdateMany, entity::prelude::*};
 
 use super::super::model::{Preview, PreviewState};
 use crate::{
@@ -146,16 +146,23 @@ pub(in super::super) async fn set_rejected_paths(
     Ok(())
 }
 
+/// Revokes a live preview, whatever it waits for; whether it was live.
+pub(in super::super) async fn end(tx: &Tx, grant: &Grant, id: PreviewId) -> Result<bool> {
+    let changed = revoke(grant).filter(row::Column::Id.eq(id)).exec(&tx.sql()).await?;
+    Ok(changed.rows_affected == 1)
+}
+
 /// Revokes every live preview of a project.
 pub(in super::super) async fn end_all(tx: &Tx, grant: &Grant, project: ProjectId) -> Result<()> {
+    revoke(grant).filter(row::Column::ProjectId.eq(project)).exec(&tx.sql()).await?;
+    Ok(())
+}
+
+fn revoke(grant: &Grant) -> UpdateMany<row::Entity> {
     row::Entity::update_many()
         .col_expr(row::Column::State, Expr::value(PreviewState::Revoked.as_str()))
-        .filter(row::Column::ProjectId.eq(project))
         .filter(row::Column::TeamId.eq(grant.team()))
         .filter(row::Column::State.is_in(live_states()))
-        .exec(&tx.sql())
-        .await?;
-    Ok(())
 }
 
 /// At most `count` live previews whose time is over.
