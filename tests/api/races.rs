@@ -15,12 +15,16 @@ use hivesync_tests::{
 };
 use uuid::Uuid;
 
+use crate::workers::{leased, synced};
+
 on_each_backend!(
     a_removed_admin_invites_nobody_any_more,
     a_demoted_admin_does_not_promote_themselves,
     a_removed_member_writes_nothing_any_more,
     two_admins_who_remove_each_other_do_not_both_go,
     a_deleted_project_keeps_no_preview,
+    a_preview_is_revoked_while_it_is_handed_over,
+    a_project_is_deleted_while_its_sync_ends,
     a_sync_brings_what_is_linked,
     a_team_has_two_hundred_projects,
     a_user_is_in_two_hundred_teams,
@@ -146,6 +150,54 @@ async fn a_deleted_project_keeps_no_preview(world: World) {
         let preview: pb::Preview = ada.get("hivesync.v1.PreviewService/GetPreview", request).await;
         assert_eq!(preview.state(), pb::PreviewState::Revoked);
     }
+}
+
+async fn a_preview_is_revoked_while_it_is_handed_over(world: World) {
+    let ada = world.caller("ada").await;
+    let project = ada.project("site", "").await;
+    let request = pb::CreatePreviewRequest {
+        project_id: project.id,
+        manifest: Some(manifest(vec![file("index.html", b"x")])),
+        device_id: String::new(),
+        lifetime_secs: 0,
+        idempotency_key: Uuid::new_v4().to_string(),
+    };
+    let created: pb::CreatePreviewResponse =
+        ada.get("hivesync.v1.PreviewService/CreatePreview", request).await;
+    let preview_id = created.preview.unwrap().id;
+    ada.upload(&preview_id, b"x").await;
+    let finalize = pb::FinalizePreviewRequest { preview_id: preview_id.clone() };
+    let revoke = pb::RevokePreviewRequest { preview_id };
+    let (finalized, revoked) = interleave(
+        &world,
+        ada.call::<_, pb::Preview>("hivesync.v1.PreviewService/FinalizePreview", finalize),
+        ada.call::<_, pb::Preview>("hivesync.v1.PreviewService/RevokePreview", revoke),
+    )
+    .await;
+    assert_eq!(finalized.unwrap().state(), pb::PreviewState::Verifying);
+    assert_eq!(revoked.unwrap().state(), pb::PreviewState::Revoked);
+}
+
+async fn a_project_is_deleted_while_its_sync_ends(world: World) {
+    let (world, ada, worker, lease) = leased(world).await;
+    let request = pb::GetJobRequest { job_id: lease.job_id.clone() };
+    let job: pb::Job = ada.get("hivesync.v1.JobService/GetJob", request).await;
+    let hold = Hold::take(&world, "SELECT 1 FROM projects FOR UPDATE").await;
+    let request = pb::DeleteProjectRequest { project_id: job.project_id };
+    let delete =
+        ada.call::<_, pb::DeleteProjectResponse>("hivesync.v1.ProjectService/DeleteProject", request);
+    let end = async {
+        hold.has_stopped(1).await;
+        let ended = worker.commit(synced(&lease));
+        let release = async {
+            hold.has_stopped(2).await;
+            hold.release().await;
+        };
+        futures::join!(ended, release).0
+    };
+    let (deleted, ended) = futures::join!(delete, end);
+    deleted.unwrap();
+    assert_eq!(ended.unwrap().state(), pb::JobState::Succeeded);
 }
 
 async fn a_sync_brings_what_is_linked(mut world: World) {

@@ -76,7 +76,7 @@ async fn a_stream_needs_the_secret(world: World) {
 }
 
 /// A world whose only worker is raw, and a job that it has taken.
-async fn leased(world: World) -> (World, Caller, RawWorker, pb::Lease) {
+pub(super) async fn leased(world: World) -> (World, Caller, RawWorker, pb::Lease) {
     let backend = world.backend();
     drop(world);
     let world = World::without_worker(backend, &[]).await;
@@ -93,7 +93,7 @@ async fn leased(world: World) -> (World, Caller, RawWorker, pb::Lease) {
     (world, ada, worker, lease)
 }
 
-fn synced(lease: &pb::Lease) -> pb::CommitRequest {
+pub(super) fn synced(lease: &pb::Lease) -> pb::CommitRequest {
     pb::CommitRequest {
         job_id: lease.job_id.clone(),
         lease_token: lease.lease_token.clone(),

@@ -80,9 +80,9 @@ async fn find_strays(ctx: &Ctx) -> Result<()> {
 
 async fn clean_up_again(ctx: &Ctx, leftover: &Leftover) -> Result<()> {
     let tx = ctx.begin().await?;
+    queue_cleanup(ctx, &tx, (leftover.id, leftover.team), OnConflict::Coalesce, None).await?;
     if !store::put_off(&tx, leftover, ctx.clock.now() + CLEANUP_AGAIN_AFTER).await? {
         return Ok(());
     }
-    queue_cleanup(ctx, &tx, (leftover.id, leftover.team), OnConflict::Coalesce, None).await?;
     tx.commit().await
 }
