@@ -139,6 +139,10 @@ async fn too_many_sign_ins_have_to_wait(world: World) {
         if refusal.reason == Reason::RateLimited {
             assert_eq!(refusal.code, tonic::Code::ResourceExhausted);
             assert!(refusal.retry_after.expect("how long to wait") > Duration::ZERO);
+            let metrics = format!("http://{}/metrics", world.app().addresses.metrics);
+            let counted = reqwest::get(metrics).await.unwrap().text().await.unwrap();
+            let lockouts = r#"hivesync_rate_limited_total{rule="auth.login.unknown_devices"}"#;
+            assert!(counted.contains(lockouts), "{counted}");
             return;
         }
     }

@@ -39,8 +39,6 @@ pub enum Purpose {
     BlindIndex,
     /// Seals sensitive fields.
     Field,
-    /// Stands for an address in counters and bans.
-    Address,
 }
 
 impl Purpose {
@@ -51,7 +49,6 @@ impl Purpose {
             Self::BlobUrl => b"hivesync blob url v1",
             Self::BlindIndex => b"hivesync blind index v1",
             Self::Field => b"hivesync field v1",
-            Self::Address => b"hivesync address v1",
         }
     }
 }

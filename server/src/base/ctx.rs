@@ -15,7 +15,7 @@ use super::{
     entropy::Entropy,
     error::{Error, Reason, Result},
     kv::Kv,
-    limit::Limiter,
+    limit::{Claim, Decision, Limiter},
     ports::Ports,
     signal::Signals,
     task::Tasks,
@@ -133,6 +133,24 @@ impl Ctx {
     /// `INVALID_DEVICE_PROOF` if the call carried no proof.
     pub fn proven_key(&self) -> Result<&ProvenKey> {
         self.call.proven_key.as_deref().ok_or_else(|| Error::new(Reason::InvalidDeviceProof))
+    }
+
+    /// Counts the call against all `claims`, or refuses it with the time to wait. Counts nothing where rate
+    /// limits are off.
+    ///
+    /// # Errors
+    /// `RATE_LIMITED`.
+    pub async fn charge(&self, claims: &[Claim]) -> Result<()> {
+        if !self.config.limits.rate_limits {
+            return Ok(());
+        }
+        match self.limiter.decide(claims).await {
+            Decision::Allowed { .. } => Ok(()),
+            Decision::Denied { rule, retry_after } => {
+                metrics::counter!("hivesync_rate_limited_total", "rule" => rule.name).increment(1);
+                Err(Error::new(Reason::RateLimited).retry_after(retry_after).because(rule.name))
+            }
+        }
     }
 
     /// Begins a transaction that writes.

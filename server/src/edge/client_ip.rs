@@ -71,18 +71,6 @@ impl ClientAddress {
     }
 }
 
-/// What counts as one client. An IPv6 client owns a /64, so all of it does.
-#[must_use]
-pub fn client_of(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(v6) => {
-            let [a, b, c, d, ..] = v6.segments();
-            IpAddr::V6([a, b, c, d, 0, 0, 0, 0].into())
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
@@ -147,12 +135,5 @@ mod tests {
     fn bytes_that_are_no_text_end_the_walk() {
         assert_eq!(find_in("10.0.0.1", "x-forwarded-for", &[b"1.2.3.4, \xff, 10.0.0.2"]), "10.0.0.2");
         assert_eq!(find_in("10.0.0.1", "forwarded", &[b"for=1.2.3.4, for=\xff, for=10.0.0.2"]), "10.0.0.2");
-    }
-
-    #[test]
-    fn a_client_of_ipv6_is_its_network() {
-        for (address, client) in [("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"), ("192.0.2.7", "192.0.2.7")] {
-            assert_eq!(client_of(address.parse().unwrap()), client.parse::<IpAddr>().unwrap());
-        }
     }
 }

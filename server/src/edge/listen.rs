@@ -19,12 +19,13 @@ use tower::{Service, ServiceExt as _};
 use super::{
     Peer,
     activity::{Activity, Answering},
-    client_ip::{ClientAddress, client_of},
+    client_ip::ClientAddress,
     tls::Tls,
 };
 use crate::base::{
     clock,
     error::{Error, Reason, Result},
+    limit::client_of,
     places::Places,
     task::Tasks,
 };

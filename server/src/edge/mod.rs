@@ -137,10 +137,7 @@ impl Edge {
         };
         let mut ctx = Ctx::new(base.clone(), Actor::Anonymous, call);
         ctx.actor = self.authenticator.identify(&ctx, row, parts).await?;
-        // All rules that count this call, together.
-        if base.config.limits.rate_limits {
-            throttle::admit(&ctx, row.rate).await?;
-        }
+        throttle::admit(&ctx, row.rate).await?;
         ctx.call.proven_key = self.authenticator.prove(&ctx, row, parts).await?.map(Arc::new);
         Ok(ctx)
     }

@@ -2,9 +2,9 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use super::client_ip::client_of;
 use crate::base::{
     error::{Error, Reason, Result},
+    limit::client_of,
     places::{self, Places},
 };
 

@@ -5,10 +5,10 @@ use std::time::Duration;
 use crate::{
     base::{
         ctx::Ctx,
-        error::{Error, Reason, Result},
-        limit::{Claim, Decision, Rule},
+        error::Result,
+        limit::{Claim, Rule},
     },
-    edge::{client_ip::client_of, policy::Rate},
+    edge::policy::Rate,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -37,19 +37,12 @@ pub async fn admit(ctx: &Ctx, rate: Rate) -> Result<()> {
         Rate::RepositorySync => REPOSITORY_SYNC_BY_USER,
         Rate::PreviewOpen => PREVIEW_OPEN_BY_USER,
     };
-    let address = ctx.call.address.map(client_of);
-    let mut claims = Vec::with_capacity(2);
-    match (rate, ctx.actor.user(), &address) {
-        (Rate::Credentials | Rate::Refresh, _, Some(address)) => claims.push(Claim::new(rule, address)),
-        (_, Ok(user), _) => claims.push(Claim::new(rule, user.id)),
-        _ => {}
-    }
-    claims.extend(address.map(|address| Claim::new(ANY_BY_ADDRESS, address)));
-    match ctx.limiter.decide(&claims).await {
-        Decision::Allowed { .. } => Ok(()),
-        Decision::Denied { rule, retry_after } => {
-            metrics::counter!("hivesync_rate_limited_total", "rule" => rule.name).increment(1);
-            Err(Error::new(Reason::RateLimited).retry_after(retry_after))
+    let any = Claim::of_client(ANY_BY_ADDRESS, ctx.call.address);
+    match (rate, ctx.actor.user()) {
+        (Rate::Credentials | Rate::Refresh, _) => {
+            ctx.charge(&[Claim::of_client(rule, ctx.call.address), any]).await
         }
+        (_, Ok(user)) => ctx.charge(&[Claim::new(rule, user.id), any]).await,
+        _ => ctx.charge(&[any]).await,
     }
 }

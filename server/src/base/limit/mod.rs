@@ -9,6 +9,7 @@ mod denials;
 #[cfg(test)]
 mod tests;
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use breaker::Breaker;
@@ -52,6 +53,25 @@ impl Claim {
     /// Counts `subject`, at most 200 bytes, against `rule`.
     pub fn new(rule: Rule, subject: impl std::fmt::Display) -> Self {
         Self { rule, key: format!("{}:{subject}", rule.name) }
+    }
+
+    /// Counts the client at `address`; calls that come from nowhere count as one client. As it stands, and not
+    /// by a keyed digest: every call is counted so, a digest costs as much as the counting itself, and the log
+    /// says for longer who called.
+    pub fn of_client(rule: Rule, address: Option<IpAddr>) -> Self {
+        Self::new(rule, address.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), client_of))
+    }
+}
+
+/// What counts as one client. An IPv6 client owns a /64, so all of it does.
+#[must_use]
+pub fn client_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, ..] = v6.segments();
+            IpAddr::V6([a, b, c, d, 0, 0, 0, 0].into())
+        }
+        v4 @ IpAddr::V4(_) => v4,
     }
 }
 

@@ -42,6 +42,18 @@ async fn a_subject_beyond_the_limits_is_refused_and_harms_nobody() {
     assert!(limiter.breaker.admits(0), "the store is not suspected");
 }
 
+#[test]
+fn a_client_of_ipv6_is_its_network() {
+    let cases = [
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+        ("192.0.2.7", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+    ];
+    for (address, client) in cases {
+        assert_eq!(client_of(address.parse().unwrap()), client.parse::<IpAddr>().unwrap());
+    }
+}
+
 #[tokio::test]
 async fn no_claim_is_no_limit() {
     assert!(is_allowed(limiter().0.decide(&[]).await));

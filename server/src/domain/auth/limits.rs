@@ -1,16 +1,15 @@
 //! How often somebody may try. Charged before a password is hashed.
 
-use std::{net::IpAddr, time::Duration};
+use std::time::Duration;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use crate::{
     base::{
-        crypto::Purpose,
         ctx::Ctx,
-        error::{Error, Reason, Result},
+        error::Result,
         ids::SessionId,
-        limit::{Claim, Decision, Rule},
+        limit::{Claim, Rule},
     },
     domain::users::EmailIndex,
 };
@@ -36,38 +35,15 @@ pub(super) async fn charge_login(ctx: &Ctx, account: EmailIndex, known_device: O
         Some(thumbprint) => Claim::new(KNOWN_DEVICE, format_args!("{account}:{thumbprint}")),
         None => Claim::new(UNKNOWN_DEVICES, account),
     };
-    charge(ctx, vec![claim, Claim::new(LOGIN_ADDRESS, address(ctx)?)]).await
+    ctx.charge(&[claim, Claim::of_client(LOGIN_ADDRESS, ctx.call.address)]).await
 }
 
 /// Charges a registration.
 pub(super) async fn charge_register(ctx: &Ctx) -> Result<()> {
-    charge(ctx, vec![Claim::new(REGISTER_ADDRESS, address(ctx)?)]).await
+    ctx.charge(&[Claim::of_client(REGISTER_ADDRESS, ctx.call.address)]).await
 }
 
 /// Charges an exchange of a refresh token.
 pub(super) async fn charge_refresh(ctx: &Ctx, session: SessionId) -> Result<()> {
-    charge(ctx, vec![Claim::new(REFRESH, session)]).await
-}
-
-async fn charge(ctx: &Ctx, claims: Vec<Claim>) -> Result<()> {
-    if !ctx.config.limits.rate_limits {
-        return Ok(());
-    }
-    match ctx.limiter.decide(&claims).await {
-        Decision::Allowed { .. } => Ok(()),
-        Decision::Denied { rule, retry_after } => {
-            Err(Error::new(Reason::RateLimited).retry_after(retry_after).because(rule.name))
-        }
-    }
-}
-
-/// Stands for the network of the caller: an IPv4 address, or the /64 of an IPv6 address, which one customer
-/// has to itself.
-fn address(ctx: &Ctx) -> Result<String> {
-    let prefix = match ctx.call.address.map(|address| address.to_canonical()) {
-        Some(IpAddr::V4(address)) => address.octets().to_vec(),
-        Some(IpAddr::V6(address)) => address.octets()[..8].to_vec(),
-        None => Vec::new(),
-    };
-    Ok(URL_SAFE_NO_PAD.encode(ctx.keys.mac(Purpose::Address, &prefix)?))
+    ctx.charge(&[Claim::new(REFRESH, session)]).await
 }
