@@ -14,6 +14,7 @@ use super::{
     ctx::Ctx,
     db::Tx,
     error::{Error, Reason, Result},
+    ids::IdempotencyKey,
 };
 
 /// How long a key is remembered.
@@ -48,12 +49,18 @@ mod row {
 ///
 /// # Errors
 /// `IDEMPOTENCY_KEY_REUSED` if the key came with another request before.
-pub async fn claim(ctx: &Ctx, tx: &Tx, key: Uuid, request: &[&str], subject: Uuid) -> Result<Option<Uuid>> {
+pub async fn claim(
+    ctx: &Ctx,
+    tx: &Tx,
+    key: IdempotencyKey,
+    request: &[&str],
+    subject: Uuid,
+) -> Result<Option<Uuid>> {
     let actor = ctx.user()?.id.0;
     let fingerprint = fingerprint(ctx.call.route, request);
     let claimed = row::Entity::insert(row::ActiveModel {
         actor: Set(actor),
-        key: Set(key),
+        key: Set(key.0),
         fingerprint: Set(fingerprint.clone()),
         subject: Set(subject),
         created_at: Set(ctx.clock.now()),
@@ -64,7 +71,7 @@ pub async fn claim(ctx: &Ctx, tx: &Tx, key: Uuid, request: &[&str], subject: Uui
     if claimed > 0 {
         return Ok(None);
     }
-    let earlier = row::Entity::find_by_id((actor, key)).one(&tx.sql()).await?;
+    let earlier = row::Entity::find_by_id((actor, key.0)).one(&tx.sql()).await?;
     match earlier {
         Some(earlier) if crypto::equal(&earlier.fingerprint, &fingerprint) => Ok(Some(earlier.subject)),
         Some(_) => Err(Error::new(Reason::IdempotencyKeyReused)),

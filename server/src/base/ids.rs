@@ -75,4 +75,6 @@ identifiers! {
     NotificationId
     /// An event in the outbox.
     EventId
+    /// A write, to its caller: a repeat has the same.
+    IdempotencyKey
 }

@@ -17,7 +17,7 @@ use crate::base::{
     clock::Timestamp,
     ctx::Ctx,
     error::{Error, Reason, Result},
-    ids::{DeviceId, PreviewId, ProjectId},
+    ids::{DeviceId, IdempotencyKey, PreviewId, ProjectId},
     page::PageRequest,
     rpc::serve,
 };
@@ -174,10 +174,7 @@ impl TryFrom<pb::CreatePreviewRequest> for CreatePreview {
             manifest: BundleManifest::parse(&manifest, &BundleLimits::default()).map_err(refuse_manifest)?,
             device,
             lifetime,
-            idempotency_key: message
-                .idempotency_key
-                .parse()
-                .map_err(|_| Error::invalid("idempotency_key", "must be a UUID"))?,
+            idempotency_key: IdempotencyKey::parse("idempotency_key", &message.idempotency_key)?,
         })
     }
 }

@@ -20,7 +20,7 @@ use crate::{
     base::{
         ctx::Ctx,
         error::{Error, Reason, Result},
-        ids::{ProjectId, TeamId},
+        ids::{IdempotencyKey, ProjectId, TeamId},
         page::PageRequest,
         rpc::{Responses, serve, serve_stream},
     },
@@ -58,7 +58,7 @@ impl pb::project_service_server::ProjectService for Rpc {
                     "" => None,
                     url => Some(parse_url(&ctx, url)?),
                 },
-                idempotency_key: parse_key(&message.idempotency_key)?,
+                idempotency_key: IdempotencyKey::parse("idempotency_key", &message.idempotency_key)?,
             };
             Ok(ops::create(&ctx, command).await?.into())
         })
@@ -120,7 +120,9 @@ impl pb::project_service_server::ProjectService for Rpc {
     ) -> Result<Response<pb::Job>, Status> {
         serve(request, |ctx, message| async move {
             let project = parse_project(&message.project_id)?;
-            Ok(ops::sync(&ctx, project, parse_key(&message.idempotency_key)?).await?.into())
+            Ok(ops::sync(&ctx, project, IdempotencyKey::parse("idempotency_key", &message.idempotency_key)?)
+                .await?
+                .into())
         })
         .await
     }
@@ -189,10 +191,6 @@ fn render(part: Part) -> pb::ReadFileResponse {
 
 fn parse_project(id: &str) -> Result<ProjectId> {
     ProjectId::parse("project_id", id)
-}
-
-fn parse_key(key: &str) -> Result<uuid::Uuid> {
-    key.parse().map_err(|_| Error::invalid("idempotency_key", "must be a UUID"))
 }
 
 fn parse_url(ctx: &Ctx, url: &str) -> Result<RepositoryUrl> {

@@ -28,7 +28,7 @@ use crate::{
         db::Tx,
         error::{Reason, Result},
         fixture::Fixture,
-        ids::{TeamId, UserId},
+        ids::{IdempotencyKey, TeamId, UserId},
         page::PageRequest,
         ports::Ports,
     },
@@ -83,7 +83,7 @@ fn command(name: &str, key: u128) -> CreateProject {
         team: TEAM,
         name: Name::parse("name", name).unwrap(),
         repository: Some(url("https://example.org/one.git")),
-        idempotency_key: Uuid::from_u128(key),
+        idempotency_key: IdempotencyKey(Uuid::from_u128(key)),
     }
 }
 
@@ -170,7 +170,7 @@ async fn strangers_see_nothing_and_guests_change_nothing() {
     for (caller, expected) in [(&stranger, Reason::NotFound), (&guest, Reason::PermissionDenied)] {
         assert_eq!(reason(ops::create(caller, command("Mine", 7)).await), expected);
         assert_eq!(reason(ops::link(caller, project.id, &link).await), expected);
-        assert_eq!(reason(ops::sync(caller, project.id, Uuid::from_u128(8)).await), expected);
+        assert_eq!(reason(ops::sync(caller, project.id, IdempotencyKey(Uuid::from_u128(8))).await), expected);
         assert_eq!(reason(ops::delete(caller, project.id).await), expected);
     }
     assert_eq!(reason(ops::get(&stranger, project.id).await), Reason::NotFound);
@@ -210,11 +210,11 @@ async fn a_sync_makes_the_mirror_ready() {
     let world = world().await;
     let member = world.user(MEMBER);
     let project = created(&world).await;
-    let queued = ops::sync(&member, project.id, Uuid::from_u128(1)).await.unwrap();
+    let queued = ops::sync(&member, project.id, IdempotencyKey(Uuid::from_u128(1))).await.unwrap();
     assert!(!queued.joined);
     let job = queued.job;
     for (caller, key) in [(&member, 1), (&world.user(MEMBER), 2)] {
-        let again = ops::sync(caller, project.id, Uuid::from_u128(key)).await.unwrap();
+        let again = ops::sync(caller, project.id, IdempotencyKey(Uuid::from_u128(key))).await.unwrap();
         assert_eq!((again.job.id, again.joined), (job.id, true));
     }
     assert_eq!(prepare(&world, &job).await, "https://example.org/one.git");
@@ -233,7 +233,7 @@ async fn a_sync_of_what_was_linked_before_changes_nothing() {
     let world = world().await;
     let member = world.user(MEMBER);
     let project = created(&world).await;
-    let mut job = ops::sync(&member, project.id, Uuid::from_u128(1)).await.unwrap().job;
+    let mut job = ops::sync(&member, project.id, IdempotencyKey(Uuid::from_u128(1))).await.unwrap().job;
     prepare(&world, &job).await;
     let relinked = ops::link(&member, project.id, &url("https://example.org/two.git")).await.unwrap();
     commit(&world, &job).await;
@@ -255,7 +255,7 @@ async fn a_lease_that_is_over_does_not_hide_the_sync_that_follows_it() {
     let world = world().await;
     let member = world.user(MEMBER);
     let project = created(&world).await;
-    let mut stale = ops::sync(&member, project.id, Uuid::from_u128(1)).await.unwrap().job;
+    let mut stale = ops::sync(&member, project.id, IdempotencyKey(Uuid::from_u128(1))).await.unwrap().job;
     stale.lease_epoch = 1;
     let newer = Job { lease_epoch: 2, ..stale.clone() };
     prepare(&world, &newer).await;
@@ -271,7 +271,7 @@ async fn a_cancelled_sync_leaves_the_project_as_it_is() {
     let world = world().await;
     let member = world.user(MEMBER);
     let project = created(&world).await;
-    let job = ops::sync(&member, project.id, Uuid::from_u128(1)).await.unwrap().job;
+    let job = ops::sync(&member, project.id, IdempotencyKey(Uuid::from_u128(1))).await.unwrap().job;
     prepare(&world, &job).await;
     give_up(&world, &job, Reason::Cancelled).await;
     assert_eq!(ops::get(&member, project.id).await.unwrap(), project);
@@ -282,7 +282,7 @@ async fn a_deleted_project_is_gone_and_its_name_is_free() {
     let world = world().await;
     let member = world.user(MEMBER);
     let project = created(&world).await;
-    let job = ops::sync(&member, project.id, Uuid::from_u128(1)).await.unwrap().job;
+    let job = ops::sync(&member, project.id, IdempotencyKey(Uuid::from_u128(1))).await.unwrap().job;
     ops::delete(&world.user(ADMIN), project.id).await.unwrap();
     ops::delete(&world.user(ADMIN), project.id).await.unwrap();
     assert_eq!(reason(ops::delete(&member, project.id).await), Reason::PermissionDenied);
@@ -303,7 +303,7 @@ async fn a_cleanup_names_the_mirrors_to_remove() {
     let world = world().await;
     let member = world.user(MEMBER);
     let project = created(&world).await;
-    let mut job = ops::sync(&member, project.id, Uuid::from_u128(1)).await.unwrap().job;
+    let mut job = ops::sync(&member, project.id, IdempotencyKey(Uuid::from_u128(1))).await.unwrap().job;
     assert!(CleanupJob.prepare(&world.system(), &job).await.is_err());
     job.work = Work::Cleanup { projects: vec![project.id] };
     match CleanupJob.prepare(&world.system(), &job).await.unwrap() {
@@ -372,7 +372,7 @@ async fn a_project_without_a_repository_cannot_be_synced_or_read() {
     let project =
         ops::create(&member, CreateProject { repository: None, ..command("Empty", 5) }).await.unwrap();
     assert_eq!(project.state, MirrorState::Unlinked);
-    let refused = ops::sync(&member, project.id, Uuid::from_u128(1)).await;
+    let refused = ops::sync(&member, project.id, IdempotencyKey(Uuid::from_u128(1))).await;
     assert_eq!(reason(refused), Reason::RepositoryNotReady);
     assert_eq!(reason(project.commit_to_read(CommitId::parse(HEAD))), Reason::RepositoryNotReady);
 }
@@ -405,7 +405,7 @@ async fn members_read_the_mirror_page_by_page() {
     };
     let unsynced = ops::list_tree(&member, &mirrors, list(String::new())).await;
     assert_eq!(reason(unsynced), Reason::RepositoryNotReady);
-    let job = ops::sync(&member, project.id, Uuid::from_u128(1)).await.unwrap().job;
+    let job = ops::sync(&member, project.id, IdempotencyKey(Uuid::from_u128(1))).await.unwrap().job;
     prepare(&world, &job).await;
     commit_head(&world, &job, &head).await;
 

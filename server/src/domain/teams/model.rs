@@ -10,7 +10,7 @@ use crate::{
         crypto::{FieldCipher, FieldName},
         entropy::Entropy,
         error::{Error, Reason, Result},
-        ids::{InvitationId, TeamId, UserId},
+        ids::{IdempotencyKey, InvitationId, TeamId, UserId},
     },
     domain::{
         access::{Grant, TeamRole},
@@ -138,7 +138,7 @@ impl Invitation {
 #[derive(Clone, Debug)]
 pub(super) struct CreateTeam {
     pub name: Name,
-    pub idempotency_key: Uuid,
+    pub idempotency_key: IdempotencyKey,
 }
 
 /// What is asked for when somebody is invited.
@@ -147,5 +147,5 @@ pub(super) struct InviteMember {
     pub team: TeamId,
     pub email: Email,
     pub role: TeamRole,
-    pub idempotency_key: Uuid,
+    pub idempotency_key: IdempotencyKey,
 }

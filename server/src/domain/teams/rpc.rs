@@ -2,7 +2,6 @@
 
 use hivesync_proto::v1 as pb;
 use tonic::{Request, Response, Status};
-use uuid::Uuid;
 
 use super::{
     model::{CreateTeam, InviteMember, Team},
@@ -11,7 +10,7 @@ use super::{
 use crate::{
     base::{
         error::{Error, Result},
-        ids::{InvitationId, TeamId, UserId},
+        ids::{IdempotencyKey, InvitationId, TeamId, UserId},
         page::PageRequest,
         rpc::serve,
     },
@@ -34,7 +33,7 @@ impl pb::team_service_server::TeamService for Rpc {
         serve(request, |ctx, message| async move {
             let command = CreateTeam {
                 name: Name::parse("name", &message.name)?,
-                idempotency_key: idempotency_key(&message.idempotency_key)?,
+                idempotency_key: IdempotencyKey::parse("idempotency_key", &message.idempotency_key)?,
             };
             Ok(render_team(teams::create(&ctx, command).await?))
         })
@@ -82,7 +81,7 @@ impl pb::team_service_server::TeamService for Rpc {
             let command = InviteMember {
                 team: TeamId::parse("team_id", &message.team_id)?,
                 role: parse_role(message.role())?,
-                idempotency_key: idempotency_key(&message.idempotency_key)?,
+                idempotency_key: IdempotencyKey::parse("idempotency_key", &message.idempotency_key)?,
                 email: Email::new(&message.email),
             };
             Ok(render_offer(invitations::invite(&ctx, command).await?))
@@ -138,10 +137,6 @@ impl pb::team_service_server::TeamService for Rpc {
         })
         .await
     }
-}
-
-fn idempotency_key(text: &str) -> Result<Uuid> {
-    Uuid::parse_str(text).map_err(|_| Error::invalid("idempotency_key", "must be a UUID"))
 }
 
 fn parse_role(role: pb::TeamRole) -> Result<TeamRole> {

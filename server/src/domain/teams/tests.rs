@@ -13,7 +13,7 @@ use crate::{
         actor::PlatformRole,
         ctx::Ctx,
         error::{Reason, Result},
-        ids::{TeamId, UserId},
+        ids::{IdempotencyKey, TeamId, UserId},
         page::PageRequest,
     },
     domain::{
@@ -46,8 +46,8 @@ fn id(ctx: &Ctx) -> UserId {
     ctx.user().unwrap().id
 }
 
-fn key(ctx: &Ctx) -> Uuid {
-    ctx.entropy.uuid(ctx.clock.now()).unwrap()
+fn key(ctx: &Ctx) -> IdempotencyKey {
+    IdempotencyKey(ctx.entropy.uuid(ctx.clock.now()).unwrap())
 }
 
 fn first_page() -> PageRequest {

@@ -3,12 +3,11 @@
 use std::{collections::HashSet, time::Duration};
 
 use hivesync_proto::manifest::BundleManifest;
-use uuid::Uuid;
 
 use super::{Blob, Content};
 use crate::base::{
     clock::Timestamp,
-    ids::{DeviceId, JobId, PreviewId, ProjectId, TeamId, UserId},
+    ids::{DeviceId, IdempotencyKey, JobId, PreviewId, ProjectId, TeamId, UserId},
 };
 
 /// Where a preview stands.
@@ -141,7 +140,7 @@ pub struct CreatePreview {
     /// How long it can be opened.
     pub lifetime: Duration,
     /// Makes a repeat harmless.
-    pub idempotency_key: Uuid,
+    pub idempotency_key: IdempotencyKey,
 }
 
 impl CreatePreview {

@@ -6,7 +6,6 @@ use std::fmt;
 
 use hivesync_proto::{path::RepositoryPath, repository_url::RepositoryUrl};
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 pub use commit::{Commit, CommitPage, ListCommits, PARENTS_MAX, WrittenCommit};
 
@@ -14,7 +13,7 @@ use crate::{
     base::{
         clock::Timestamp,
         error::{Error, Reason, Result},
-        ids::{JobId, ProjectId, TeamId, UserId},
+        ids::{IdempotencyKey, JobId, ProjectId, TeamId, UserId},
         outbox::Event,
         page::PageRequest,
     },
@@ -212,7 +211,7 @@ pub struct CreateProject {
     /// The repository to link.
     pub repository: Option<RepositoryUrl>,
     /// Makes a repeat harmless.
-    pub idempotency_key: Uuid,
+    pub idempotency_key: IdempotencyKey,
 }
 
 /// The wish to see the entries of a directory.
@@ -357,6 +356,7 @@ impl Event for RepositorySyncFailed {
 #[cfg(test)]
 mod tests {
     use hivesync_proto::repository_url::UrlPolicy;
+    use uuid::Uuid;
 
     use super::*;
 
@@ -369,7 +369,7 @@ mod tests {
             team: TeamId(Uuid::from_u128(1)),
             name: Name::parse("name", "Website").unwrap(),
             repository: repository.map(url),
-            idempotency_key: Uuid::from_u128(2),
+            idempotency_key: IdempotencyKey(Uuid::from_u128(2)),
         };
         Project::new(ProjectId(Uuid::from_u128(3)), &command, Timestamp::from_secs(1))
     }

@@ -1,14 +1,12 @@
 //! Queues a sync of a mirror.
 
-use uuid::Uuid;
-
 use super::require;
 use crate::{
     base::{
         ctx::Ctx,
         error::{Error, Reason, Result},
         idempotency,
-        ids::ProjectId,
+        ids::{IdempotencyKey, ProjectId},
     },
     domain::{
         access::Permission,
@@ -23,7 +21,7 @@ pub fn concurrency_key(project: ProjectId) -> String {
 }
 
 /// Queues a sync, or joins the one that waits already.
-pub async fn sync(ctx: &Ctx, project: ProjectId, idempotency_key: Uuid) -> Result<Queued> {
+pub async fn sync(ctx: &Ctx, project: ProjectId, idempotency_key: IdempotencyKey) -> Result<Queued> {
     let tx = ctx.begin().await?;
     let (project, grant) = require(ctx, &tx, project, Permission::SyncRepository).await?;
     let link = project.link.ok_or_else(|| Error::new(Reason::RepositoryNotReady))?;
