@@ -11,7 +11,6 @@ use sea_orm::{
     DatabaseTransaction, DbBackend, QuerySelect, SqliteTransactionMode, TransactionOptions,
     TransactionTrait as _, sea_query::LockType,
 };
-use url::Url;
 
 use super::{
     error::{Error, Reason, Result},
@@ -154,15 +153,6 @@ async fn connect_sqlite(mut options: ConnectOptions) -> Result<DatabaseConnectio
                 .busy_timeout(ACQUIRE_TIMEOUT)
         });
     Ok(Database::connect(options).await?)
-}
-
-/// Removes what a database address must not show: everything but its scheme, host and database.
-#[must_use]
-pub fn display_url(url: &str) -> String {
-    match Url::parse(url) {
-        Ok(url) => format!("{}://{}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path()),
-        Err(_) => "***REDACTED***".to_owned(),
-    }
 }
 
 /// An open transaction, or a view whose statements are each committed at once.

@@ -92,7 +92,7 @@ impl Health {
         let (database, kv, blobs) = tokio::join!(
             answers(self.base.db.ping()),
             answers(self.base.kv.ping()),
-            answers(self.base.blobs.list(0, 1)),
+            answers(self.base.blobs.ping()),
         );
         let dependencies = vec![
             Dependency { name: "database", condition: worst(database, Condition::Failing) },

@@ -37,12 +37,6 @@ impl ObjectKey {
         let (folder, file) = name.split_at(2);
         (folder.to_owned(), file.to_owned())
     }
-
-    /// The name of the object at `location`; `None` if no object of ours stands there.
-    pub(super) fn at(location: &Path) -> Option<Self> {
-        let (folder, file) = location.as_ref().split_once('/')?;
-        (folder.len() == 2).then(|| Self::parse(&format!("{folder}{file}"))).flatten()
-    }
 }
 
 impl fmt::Display for ObjectKey {

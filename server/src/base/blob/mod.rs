@@ -14,7 +14,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream::BoxStream};
-use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload};
+use object_store::{ObjectStore, ObjectStoreExt as _};
 use url::Url;
 
 use super::{
@@ -26,9 +26,6 @@ use disk::Disk;
 pub use key::ObjectKey;
 use s3::Bucket;
 use signed::UrlSigner;
-
-/// The most objects that one listing returns.
-pub const LIST_MAX: usize = 1_000;
 
 /// How long a transfer may take besides the time for its bytes.
 const TRANSFER_GRACE: Duration = Duration::from_secs(30);
@@ -48,9 +45,6 @@ pub enum Error {
     /// There is no such object.
     #[error("there is no such object")]
     NotFound,
-    /// An object is never replaced.
-    #[error("the object exists")]
-    AlreadyExists,
     /// The store failed; the cause names objects, which say nothing, and never a credential.
     #[error("the object store failed: {0}")]
     Failed(String),
@@ -66,7 +60,6 @@ impl From<object_store::Error> for Error {
     fn from(error: object_store::Error) -> Self {
         match error {
             object_store::Error::NotFound { .. } => Self::NotFound,
-            object_store::Error::AlreadyExists { .. } => Self::AlreadyExists,
             other => Self::Failed(other.to_string()),
         }
     }
@@ -82,7 +75,7 @@ impl From<Error> for error::Error {
     fn from(error: Error) -> Self {
         let reason = match error {
             Error::Failed(_) => error::Reason::Unavailable,
-            Error::NotFound | Error::AlreadyExists | Error::Configuration(_) => error::Reason::Internal,
+            Error::NotFound | Error::Configuration(_) => error::Reason::Internal,
         };
         Self::new(reason).because(error)
     }
@@ -94,17 +87,6 @@ pub struct Object {
     pub size: u64,
     /// Its content, in order.
     pub content: BoxStream<'static, Result<Bytes>>,
-}
-
-/// An object in a listing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listed {
-    /// Its name.
-    pub key: ObjectKey,
-    /// Its bytes.
-    pub size: u64,
-    /// When it was written, by the store's clock.
-    pub modified_at: Timestamp,
 }
 
 /// An HTTP request that may be made without further credentials. The address is a secret.
@@ -175,16 +157,6 @@ impl Blobs {
         Ok(Self(Arc::new(Inner { store, signer: Signer::Local { disk, urls }, clock })))
     }
 
-    /// Writes an object that does not exist yet; it is there completely and durably, or not at all.
-    ///
-    /// # Errors
-    /// [`Error::AlreadyExists`] or [`Error::Failed`].
-    pub async fn put(&self, key: &ObjectKey, content: Bytes) -> Result<()> {
-        let create = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-        self.0.store.put_opts(&key.location(), PutPayload::from(content), create).await?;
-        Ok(())
-    }
-
     /// Reads an object.
     ///
     /// # Errors
@@ -217,18 +189,14 @@ impl Blobs {
         }
     }
 
-    /// Objects whose name begins with the byte `first`, in no order; at most `limit` and [`LIST_MAX`].
+    /// Whether the store answers.
     ///
     /// # Errors
     /// [`Error::Failed`].
-    pub async fn list(&self, first: u8, limit: usize) -> Result<Vec<Listed>> {
-        let prefix = object_store::path::Path::from(format!("{first:02x}"));
-        let objects = self.0.store.list(Some(&prefix)).take(limit.min(LIST_MAX));
-        let listed = objects.try_filter_map(|meta| async move {
-            let modified_at = Timestamp::from_micros(meta.last_modified.timestamp_micros());
-            Ok(ObjectKey::at(&meta.location).map(|key| Listed { key, size: meta.size, modified_at }))
-        });
-        Ok(listed.try_collect().await?)
+    pub async fn ping(&self) -> Result<()> {
+        let some = object_store::path::Path::from("00");
+        self.0.store.list(Some(&some)).next().await.transpose()?;
+        Ok(())
     }
 
     /// Signs a request that writes `size` bytes with the digest `sha256` to `key`, once, for `ttl`.

@@ -20,6 +20,18 @@ use crate::base::crypto::sha256;
 const TTL: Duration = Duration::from_secs(240);
 const CONTENT: &[u8] = b"fn main() {}";
 
+impl Blobs {
+    /// Writes an object without an address.
+    pub(crate) async fn put(&self, key: &ObjectKey, content: &[u8]) {
+        self.0.store.put(&key.location(), content.to_vec().into()).await.unwrap();
+    }
+
+    /// How many objects there are.
+    pub(crate) async fn count(&self) -> usize {
+        self.0.store.list(None).count().await
+    }
+}
+
 /// A store, the server in front of it, and the directory behind it.
 struct World {
     blobs: Blobs,
@@ -201,14 +213,11 @@ async fn keeps_the_promises_of_signed_addresses(world: World) {
     assert_eq!(blobs.head(&key(3)).await.unwrap(), None);
 
     // The server's own hands.
-    blobs.put(&key(5), Bytes::from_static(CONTENT)).await.unwrap();
-    assert!(matches!(blobs.put(&key(5), Bytes::new()).await, Err(Error::AlreadyExists)));
+    blobs.put(&key(5), CONTENT).await;
     let object = blobs.get(&key(5)).await.unwrap();
     assert_eq!(object.size, CONTENT.len() as u64);
     assert_eq!(object.content.try_collect::<Vec<_>>().await.unwrap().concat(), CONTENT);
-    let listed = blobs.list(5, 10).await.unwrap();
-    assert_eq!(listed.iter().map(|object| object.key).collect::<Vec<_>>(), [key(5)]);
-    assert_eq!(blobs.list(5, 0).await.unwrap(), []);
+    blobs.ping().await.unwrap();
     blobs.delete(&key(5)).await.unwrap();
     blobs.delete(&key(5)).await.unwrap();
     assert!(matches!(blobs.get(&key(5)).await, Err(Error::NotFound)));
@@ -233,7 +242,7 @@ async fn s3_keeps_the_promises_of_signed_addresses() {
 async fn an_address_on_disk_ends_with_its_time() {
     let world = World::on_disk().await;
     let upload = world.put(&key(1), CONTENT);
-    world.blobs.put(&key(2), Bytes::from_static(CONTENT)).await.unwrap();
+    world.blobs.put(&key(2), CONTENT).await;
     let download = world.blobs.sign_get(&key(2), TTL).unwrap();
     let later = upload.url.expose().replace("expires=", "expires=9");
     assert_eq!(world.send_to(&upload, &later, CONTENT).await, StatusCode::FORBIDDEN);

@@ -94,18 +94,6 @@ impl Store for Memory {
         Ok(true)
     }
 
-    async fn take(&self, key: &str) -> Result<Option<Bytes>> {
-        let mut values = lock(&self.values);
-        let value = values.get(key, (self.clock)()).cloned();
-        values.remove(key);
-        Ok(value)
-    }
-
-    async fn delete(&self, key: &str) -> Result<()> {
-        lock(&self.values).remove(key);
-        Ok(())
-    }
-
     async fn publish(&self, channel: &str, payload: Bytes) -> Result<()> {
         let mut channels = lock(&self.channels);
         let abandoned = channels.get(channel).is_some_and(|sender| sender.send(payload).is_err());

@@ -107,8 +107,6 @@ trait Store: Send + Sync {
     async fn get(&self, key: &str) -> Result<Option<Bytes>>;
     async fn put(&self, key: &str, value: Bytes, ttl: Duration) -> Result<()>;
     async fn put_if_absent(&self, key: &str, value: Bytes, ttl: Duration) -> Result<bool>;
-    async fn take(&self, key: &str) -> Result<Option<Bytes>>;
-    async fn delete(&self, key: &str) -> Result<()>;
     async fn publish(&self, channel: &str, payload: Bytes) -> Result<()>;
     async fn subscribe(&self, channel: &str) -> Result<broadcast::Receiver<Bytes>>;
     async fn ping(&self) -> Result<()>;
@@ -157,18 +155,6 @@ impl Kv {
         let value = value.into();
         check_entry(key, &value, ttl)?;
         self.store.put_if_absent(key, value, ttl).await
-    }
-
-    /// Reads and deletes a key in one step: of any number of callers at most one gets the value.
-    pub async fn take(&self, key: &str) -> Result<Option<Bytes>> {
-        check_key(key)?;
-        self.store.take(key).await
-    }
-
-    /// Deletes a key; it may be absent.
-    pub async fn delete(&self, key: &str) -> Result<()> {
-        check_key(key)?;
-        self.store.delete(key).await
     }
 
     /// Sends a hint to whoever is subscribed at this moment, in every replica. Hints may be lost: a

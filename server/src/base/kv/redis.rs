@@ -128,14 +128,6 @@ impl Store for Redis {
         Ok(set.is_some())
     }
 
-    async fn take(&self, key: &str) -> Result<Option<Bytes>> {
-        self.client().getdel(self.key(key)).await.map_err(unavailable)
-    }
-
-    async fn delete(&self, key: &str) -> Result<()> {
-        self.client().del(self.key(key)).await.map_err(unavailable)
-    }
-
     async fn publish(&self, channel: &str, payload: Bytes) -> Result<()> {
         self.client().publish(self.key(channel), payload).await.map_err(unavailable)
     }

@@ -114,7 +114,6 @@ pub struct Grant {
     team: TeamId,
     user: Option<UserId>,
     role: TeamRole,
-    permission: Option<Permission>,
 }
 
 impl Grant {
@@ -125,8 +124,7 @@ impl Grant {
         role: TeamRole,
         permission: Permission,
     ) -> Option<Self> {
-        let permission = role.permits(permission).then_some(permission)?;
-        Some(Self { team, user: Some(user), role, permission: Some(permission) })
+        role.permits(permission).then_some(Self { team, user: Some(user), role })
     }
 
     /// The grant of the server itself, for what follows from an event or a job.
@@ -135,7 +133,7 @@ impl Grant {
     /// `INTERNAL` if `actor` is somebody else.
     pub fn system(actor: &Actor, team: TeamId) -> Result<Self> {
         match actor {
-            Actor::System => Ok(Self { team, user: None, role: TeamRole::Owner, permission: None }),
+            Actor::System => Ok(Self { team, user: None, role: TeamRole::Owner }),
             _ => Err(Error::new(Reason::Internal).because("a caller asked for the server's own grant")),
         }
     }
@@ -156,12 +154,6 @@ impl Grant {
     #[must_use]
     pub const fn role(&self) -> TeamRole {
         self.role
-    }
-
-    /// What was asked for; `None` for the server itself, which may do everything.
-    #[must_use]
-    pub const fn permission(&self) -> Option<Permission> {
-        self.permission
     }
 }
 
