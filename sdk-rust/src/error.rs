@@ -485,7 +485,10 @@ fn words_of_reason(reason: ErrorReason) -> Option<(&'static str, &'static str)> 
             "The repository could not be fetched.",
             "Check its address and that it can be read without a password.",
         ),
-        R::RepositoryRejected => ("The repository holds something that is refused.", "Run `git fsck` on it."),
+        R::RepositoryRejected => (
+            "The repository is too large, or holds something that is refused.",
+            "Make it smaller, or see what `git fsck` says of it.",
+        ),
         R::InvalidPath => {
             ("The path breaks the rules for repository paths.", "Correct it, or rename the file.")
         }

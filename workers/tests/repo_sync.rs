@@ -24,7 +24,7 @@ use hivesync_proto::{
 };
 use hivesync_workers::{
     git::{
-        Git,
+        Git, MEMORY_BYTES_MAX,
         mirror::{Mirror, MirrorError},
         pack::DELTA_DEPTH_MAX,
     },
@@ -112,6 +112,17 @@ impl Bench {
         lease_epoch: u64,
         quota_bytes: u64,
     ) -> Result<RepoSyncResult, JobError> {
+        self.sync_within(remote, lease_epoch, quota_bytes, MEMORY_BYTES_MAX).await
+    }
+
+    /// Syncs over HTTP, with so much memory for each process of git.
+    async fn sync_within(
+        &self,
+        remote: &Remote,
+        lease_epoch: u64,
+        quota_bytes: u64,
+        memory_bytes: u64,
+    ) -> Result<RepoSyncResult, JobError> {
         let work_dir = TempDir::new().unwrap();
         let (context, _stop) = self.context(lease_epoch);
         let git = Git {
@@ -120,6 +131,7 @@ impl Bench {
             pin: None,
             // Shorter than git's own patience with a host that says nothing (`http.lowSpeedTime`).
             wall_limit: Duration::from_secs(20),
+            memory_bytes,
         };
         let source = Source { url: remote.url("source/.git"), git };
         repo_sync::sync(context, PROJECT.parse().unwrap(), source, quota_bytes).await
@@ -515,8 +527,26 @@ async fn gives_up_on_a_list_of_refs_that_fills_the_memory() {
     let remote = Remote::start(bench.dir.path(), Kind::Dumb(0));
     let result = bench.sync_from(&remote, 2, QUOTA_BYTES).await;
     // git itself has failed, before it could pass on more than is read of it.
-    assert_eq!(reason(result), (FailureClass::AppError, ErrorReason::RepositoryUnreachable));
+    assert_rejected(result, "more memory than a sync may take", "many refs");
     bench.assert_untouched(&before);
+}
+
+#[tokio::test]
+async fn gives_up_on_objects_that_fill_the_memory() {
+    const MEMORY_BYTES: u64 = 48 * 1024 * 1024;
+    let bench = Bench::new();
+    let remote = Remote::start(bench.dir.path(), Kind::Smart);
+    bench.sync_within(&remote, 1, QUOTA_BYTES, MEMORY_BYTES).await.unwrap();
+    let before = bench.mirror_state();
+    bench.commit_bytes("large", &[0; 60 * 1024 * 1024]);
+    let result = bench.sync_within(&remote, 2, QUOTA_BYTES, MEMORY_BYTES).await;
+    assert_rejected(result, "more memory than a sync may take", "a large file");
+    bench.assert_untouched(&before);
+    // One that is large enough is checked piece by piece.
+    bench.commit_bytes("large", &[0; 65 * 1024 * 1024]);
+    bench.git(&["reset", "-q", "--soft", "HEAD~2"]);
+    bench.git(&["commit", "-q", "-m", "larger"]);
+    bench.sync_within(&remote, 3, QUOTA_BYTES, MEMORY_BYTES).await.unwrap();
 }
 
 #[tokio::test]

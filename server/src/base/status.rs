@@ -79,9 +79,11 @@ pub const fn rule(reason: Reason) -> Rule {
         Reason::RepositoryUnreachable => {
             row(Code::FailedPrecondition, true, "The repository could not be fetched.")
         }
-        Reason::RepositoryRejected => {
-            row(Code::FailedPrecondition, false, "The repository holds something that is not accepted.")
-        }
+        Reason::RepositoryRejected => row(
+            Code::FailedPrecondition,
+            false,
+            "The repository is too large, or holds something that is not accepted.",
+        ),
         Reason::InvalidPath => row(Code::InvalidArgument, false, "The path is not acceptable."),
         Reason::InvalidManifest => {
             row(Code::InvalidArgument, false, "The bundle's manifest is not acceptable.")

@@ -32,7 +32,7 @@ const VARIABLES: [(&str, &str); 17] = [
 ];
 
 /// Configuration which is the same for every run. Given by the environment, it overrides every file.
-const CONFIGURATION: [(&str, &str); 29] = [
+const CONFIGURATION: [(&str, &str); 31] = [
     ("core.hooksPath", "/dev/null"),
     ("core.fsmonitor", "false"),
     ("core.symlinks", "false"),
@@ -57,6 +57,10 @@ const CONFIGURATION: [(&str, &str); 29] = [
     ("fetch.recurseSubmodules", "no"),
     ("submodule.recurse", "false"),
     ("fetch.unpackLimit", "1"),
+    // What bounds memory: threads, of which git has up to 20 on a large machine, and the size from which on a file that
+    // is no delta is checked piece by piece.
+    ("pack.threads", "2"),
+    ("core.bigFileThreshold", "64m"),
     ("gc.auto", "0"),
     ("maintenance.auto", "false"),
     ("http.followRedirects", "false"),

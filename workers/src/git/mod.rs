@@ -23,8 +23,9 @@ const CPU_SECS: u64 = 1800;
 /// File descriptors of one git process; packs take one each.
 const OPEN_FILES: u32 = 1024;
 
-/// Memory of one git process. An object that is a delta is whole in it, beside the one that it stands on.
-const MEMORY_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
+/// Memory of one git process in a job. An object that is a delta is whole in it, beside the one that it stands on; so
+/// are up to 96 MiB of bases for each thread (`core.deltaBaseCacheLimit`).
+pub const MEMORY_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
 
 /// Bytes of output: 20,000 refs with long names.
 const STDOUT_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -40,6 +41,8 @@ pub struct Git {
     pub pin: Option<String>,
     /// Time that a run may take.
     pub wall_limit: Duration,
+    /// Memory that each process of a run may take.
+    pub memory_bytes: u64,
 }
 
 impl Git {
@@ -65,7 +68,7 @@ impl Git {
                 cpu_secs: CPU_SECS,
                 file_bytes,
                 open_files: OPEN_FILES,
-                memory_bytes: MEMORY_BYTES_MAX,
+                memory_bytes: self.memory_bytes,
                 stdout_bytes: STDOUT_BYTES_MAX,
             },
             disk: None,

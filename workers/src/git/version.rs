@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use thiserror::Error;
 
-use super::Git;
+use super::{Git, MEMORY_BYTES_MAX};
 use crate::sandbox::{self, stop};
 
 /// The first version that lets a connection be pinned to addresses (`http.curloptResolve`).
@@ -29,7 +29,13 @@ pub enum GitError {
 /// # Errors
 /// If it does not run, or is too old.
 pub async fn check(work_dir: &Path) -> Result<(), GitError> {
-    let git = Git { work_dir: work_dir.to_owned(), protocol: "https", pin: None, wall_limit: LIMIT };
+    let git = Git {
+        work_dir: work_dir.to_owned(),
+        protocol: "https",
+        pin: None,
+        wall_limit: LIMIT,
+        memory_bytes: MEMORY_BYTES_MAX,
+    };
     let command = git.command(work_dir, None, 0, &["version"]);
     let (_sender, stop) = stop::channel();
     let output = sandbox::run(command, &stop, |_| {}).await.map_err(|_| GitError::Missing)?;

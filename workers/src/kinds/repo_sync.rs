@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::{JobContext, JobError};
 use crate::{
     git::{
-        Git,
+        Git, MEMORY_BYTES_MAX,
         address::{self, AddressError},
         mirror::{Mirror, MirrorError, Staging},
         pack::PackError,
@@ -50,6 +50,11 @@ const REJECTIONS: [&[u8]; 7] = [
     b"non-commit object",
 ];
 
+/// How a line of git's begins that got no memory. What the other side says stands behind `remote:`. The last one is what
+/// is left of the first where git keeps a record, for which it has no memory either.
+const MEMORY_WORDS: [&[u8]; 3] =
+    [b"fatal: Out of memory", b"fatal: inflate: out of memory", b"fatal: recursion detected in die handler"];
+
 /// Brings the mirror of a project up to date.
 ///
 /// # Errors
@@ -72,6 +77,7 @@ pub async fn run(context: JobContext, work: RepoSyncWork) -> Result<RepoSyncResu
         protocol: url.scheme().as_str(),
         pin: pin(&url).await?,
         wall_limit: context.time_limit,
+        memory_bytes: MEMORY_BYTES_MAX,
     };
     let source = Source { url: url.to_string(), git };
     sync(context, project_id, source, work.quota_bytes).await
@@ -137,10 +143,10 @@ impl Sync {
         let arguments =
             ["ls-remote", "--symref", "--", &self.source.url, "HEAD", "refs/heads/*", "refs/tags/*"];
         let mut command = self.source.git.command(&mirror.git_dir(), None, FILE_SLACK_BYTES, &arguments);
-        command.limits.memory_bytes = LISTING_MEMORY_BYTES_MAX;
+        command.limits.memory_bytes = command.limits.memory_bytes.min(LISTING_MEMORY_BYTES_MAX);
         let output = self.run_git(command, |_| {}).await?;
         if !output.status.success() {
-            return Err(unreachable_repository("git ls-remote", &output));
+            return Err(why_it_failed("git ls-remote", &output));
         }
         Ok(Snapshot::from_ls_remote(&output.stdout).map_err(MirrorError::from)?)
     }
@@ -150,6 +156,32 @@ impl Sync {
     async fn fetch(&self, mirror: &Mirror, staging: &Staging) -> Result<u64, JobError> {
         let room_bytes =
             self.quota_bytes.saturating_sub(mirror.meta().mirror_bytes).saturating_add(FILE_SLACK_BYTES);
+        let objects = AtomicU64::new(0);
+        let output = self
+            .run_git(self.fetch_command(mirror, staging, room_bytes)?, |line| {
+                let Some(progress) = progress::parse(line) else { return };
+                if progress.phase() == JobPhase::Receiving {
+                    objects.fetch_max(progress.total, Relaxed);
+                }
+                self.context.progress.send(progress);
+            })
+            .await?;
+        if output.status.success() {
+            return Ok(objects.into_inner());
+        }
+        if staging.packs_bytes()? >= room_bytes {
+            return Err(MirrorError::Quota.into());
+        }
+        Err(why_it_failed("git fetch", &output))
+    }
+
+    /// A fetch that puts at most `room_bytes` more on the disk.
+    fn fetch_command(
+        &self,
+        mirror: &Mirror,
+        staging: &Staging,
+        room_bytes: u64,
+    ) -> Result<Command, JobError> {
         let mut arguments = vec![
             "fetch",
             "--force",
@@ -164,7 +196,6 @@ impl Sync {
             &self.source.url,
         ];
         arguments.extend(REFSPECS);
-        let objects = AtomicU64::new(0);
         let alternate = mirror.git_dir().join("objects");
         let mut command =
             self.source.git.command(staging.git_dir(), Some(&alternate), room_bytes, &arguments);
@@ -174,25 +205,7 @@ impl Sync {
             entries: ENTRIES_MAX,
         });
         record::keep(&mut command, &self.record());
-        let output = self
-            .run_git(command, |line| {
-                let Some(progress) = progress::parse(line) else { return };
-                if progress.phase() == JobPhase::Receiving {
-                    objects.fetch_max(progress.total, Relaxed);
-                }
-                self.context.progress.send(progress);
-            })
-            .await?;
-        if output.status.success() {
-            return Ok(objects.into_inner());
-        }
-        if staging.packs_bytes()? >= room_bytes {
-            return Err(MirrorError::Quota.into());
-        }
-        if REJECTIONS.iter().any(|words| contains(&output.stderr_tail, words)) {
-            return Err(rejected("git refused what it received"));
-        }
-        Err(unreachable_repository("git fetch", &output))
+        Ok(command)
     }
 
     /// Where git writes down how it fetched.
@@ -278,6 +291,23 @@ fn say(context: &JobContext, phase: JobPhase) {
     context.progress.send(JobProgress { phase: phase.into(), ..JobProgress::default() });
 }
 
+/// What git said is not passed on: it holds the address, and words of the other side.
+fn why_it_failed(program: &str, output: &Output) -> JobError {
+    let said = &output.stderr_tail;
+    let mut lines = said.split(|byte| matches!(byte, b'\n' | b'\r'));
+    if lines.any(|line| MEMORY_WORDS.iter().any(|words| line.starts_with(words))) {
+        return rejected("the repository needs more memory than a sync may take");
+    }
+    if REJECTIONS.iter().any(|words| contains(said, words)) {
+        return rejected("git refused what it received");
+    }
+    JobError::failed(
+        FailureClass::AppError,
+        ErrorReason::RepositoryUnreachable,
+        &format!("{program} failed: {}", output.status),
+    )
+}
+
 fn contains(text: &[u8], words: &[u8]) -> bool {
     text.windows(words.len()).any(|window| window == words)
 }
@@ -288,15 +318,6 @@ fn refused_address(detail: &str) -> JobError {
 
 fn rejected(detail: &str) -> JobError {
     JobError::failed(FailureClass::NonRetryable, ErrorReason::RepositoryRejected, detail)
-}
-
-/// What git said is not passed on: it holds the address, and words of the other side.
-fn unreachable_repository(program: &str, output: &Output) -> JobError {
-    JobError::failed(
-        FailureClass::AppError,
-        ErrorReason::RepositoryUnreachable,
-        &format!("{program} failed: {}", output.status),
-    )
 }
 
 impl From<MirrorError> for JobError {
@@ -314,6 +335,43 @@ impl From<MirrorError> for JobError {
             MirrorError::Unchecked => rejected(&error.to_string()),
             MirrorError::Quota => rejected("the repository is larger than its quota"),
             MirrorError::Disk(error) => error.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::panic, reason = "a test fails by panicking")]
+
+    use std::{os::unix::process::ExitStatusExt as _, process::ExitStatus};
+
+    use super::{ErrorReason, JobError, Output, why_it_failed};
+
+    fn reason(said: &str) -> ErrorReason {
+        let output =
+            Output { status: ExitStatus::from_raw(128 << 8), stdout: Vec::new(), stderr_tail: said.into() };
+        match why_it_failed("git fetch", &output) {
+            JobError::Failed(failure) => failure.reason(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn believes_only_git_itself_that_it_got_no_memory() {
+        for (said, expected) in [
+            (
+                "fatal: Out of memory, malloc failed (tried to allocate 9 bytes)\n",
+                ErrorReason::RepositoryRejected,
+            ),
+            (
+                "Receiving objects: 1%\rfatal: Out of memory, realloc failed\nfatal: index-pack failed\n",
+                ErrorReason::RepositoryRejected,
+            ),
+            ("fatal: recursion detected in die handler\n", ErrorReason::RepositoryRejected),
+            ("remote: fatal: Out of memory, malloc failed\n", ErrorReason::RepositoryUnreachable),
+            ("fatal: remote error: Out of memory\n", ErrorReason::RepositoryUnreachable),
+        ] {
+            assert_eq!(reason(said), expected, "{said}");
         }
     }
 }

@@ -100,8 +100,11 @@ impl Newsworthy for RepositorySynced {
 #[async_trait]
 impl Newsworthy for RepositorySyncFailed {
     async fn news(self, tx: &Tx) -> Result<(Vec<UserId>, News)> {
-        let what =
-            if self.rejected { "holds something that is not accepted" } else { "could not be fetched" };
+        let what = if self.rejected {
+            "is too large, or holds something that is not accepted"
+        } else {
+            "could not be fetched"
+        };
         let text = format!("The repository of “{}” {what}.", self.name);
         let news = News::new(Kind::RepositorySyncFailed, text).in_team(self.team).in_project(self.project);
         Ok((admins_and(tx, self.team, self.requester).await?, news.about(self.job.0)))
