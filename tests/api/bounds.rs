@@ -1,13 +1,21 @@
 //! What one client can take of a server, and that the others have the rest.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
-use hivesync::page::PageRequest;
-use hivesync_proto::v1::{self as pb, ErrorReason as Reason, job_service_client::JobServiceClient};
+use futures::future::join_all;
+use hivesync::{
+    page::PageRequest,
+    projects::{FileQuery, TreeQuery},
+};
+use hivesync_proto::v1::{
+    self as pb, ErrorReason as Reason, job_service_client::JobServiceClient,
+    project_service_client::ProjectServiceClient,
+};
 use hivesync_tests::{
     backend::Backend,
     caller::Caller,
     manifest::sha256,
+    process::Installation,
     repository::Repository,
     wire::{Credentials, Wire, refused, set},
     world::{World, in_time},
@@ -16,13 +24,15 @@ use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpSocket, TcpStream},
 };
-use tonic::{Request, Status, Streaming};
+use tonic::{Code, Request, Status, Streaming};
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse, health_client::HealthClient};
 use url::Url;
 use uuid::Uuid;
 
 use super::previews::{DOWNLOADS, create, publish, token_of, uploads_of};
 
+/// How often a figure of the server is looked at.
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 const WATCH: &str = "grpc.health.v1.Health/Watch";
 /// The server behind a proxy on this machine: a test is whoever it says.
 const BEHIND_A_PROXY: (&str, &str) = ("TRUSTED_PROXIES", "127.0.0.1/32");
@@ -195,6 +205,34 @@ async fn one_client_leaves_uploads_for_others() {
     .await;
 }
 
+/// A client whose address has no place left asks again until there is one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_publisher_waits_for_a_place() {
+    const ADDRESS_UPLOADS: u8 = 64;
+    const NOT_ASKED_AGAIN: &str =
+        "hivesync_rpc_total{route=\"hivesync.v1.PreviewService/FindMissing\",code=\"Ok\"} 0\n";
+    in_time(Box::pin(async {
+        let installation = Installation::start(Backend::Embedded).await;
+        let ada = Caller::join(installation.wire().await, "ada").await;
+        let bob = installation.user("bob").await;
+        let project = bob.project("site", &Repository::sample()).await.id;
+        let signed = addresses(&ada, ADDRESS_UPLOADS).await;
+        let mut held = Vec::new();
+        for (url, content) in &signed {
+            held.push(begin_upload(url, content, "").await);
+        }
+        let let_go = async {
+            while installation.metrics().await.contains(NOT_ASKED_AGAIN) {
+                tokio::time::sleep(LOOK_INTERVAL).await;
+            }
+            drop(held);
+        };
+        let (published, ()) = tokio::join!(bob.publish(project, &[("index.html", b"<p>hello</p>")]), let_go);
+        published.expect("there is a place in the end");
+    }))
+    .await;
+}
+
 async fn get(url: &str, address: &str) -> u16 {
     status(&mut begin("GET", url, 0, address).await).await
 }
@@ -247,6 +285,58 @@ async fn refusals_do_not_fill_the_log() {
             let found = admin.audit_entries(&query, PageRequest::first()).await.expect("read").items;
             assert_eq!(found.len(), recorded, "{event}");
         }
+    }))
+    .await;
+}
+
+const BIG_FILE: &str = "zeros";
+
+/// Opens the big file over a connection of its own, and takes nothing of it but its header.
+async fn open_file(
+    world: &World,
+    reader: &Caller,
+    project: &str,
+) -> Result<Streaming<pb::ReadFileResponse>, Status> {
+    let wire = world.wire().await;
+    let with = Credentials { access_token: Some(&reader.tokens.access_token), device: None };
+    let (project_id, path) = (project.to_owned(), BIG_FILE.to_owned());
+    let message = pb::ReadFileRequest { project_id, path, ..Default::default() };
+    let request: Request<_> = wire.request("hivesync.v1.ProjectService/ReadFile", message, with);
+    let mut file = ProjectServiceClient::new(wire.channel).read_file(request).await?.into_inner();
+    file.message().await?;
+    Ok(file)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_reader_leaves_mirrors_for_others() {
+    /// Together more than all files may take, of which one reader has a quarter.
+    const FILES: usize = 9;
+    in_time(Box::pin(async {
+        let world = World::new(Backend::Embedded).await;
+        let (mallory, bob) = (world.caller("mallory").await, world.user("bob").await);
+        let small = Repository::sample();
+        let big = Repository::sample();
+        big.write(BIG_FILE, &vec![0; 30 * 1024 * 1024]);
+        big.commit("Grow");
+        let own = bob.project("small", &small).await.id;
+        bob.sync(own).await;
+        let project = mallory.project("big", &big.url()).await.id;
+        let sync = pb::SyncRepositoryRequest {
+            project_id: project.clone(),
+            idempotency_key: Uuid::new_v4().to_string(),
+        };
+        let job: pb::Job = mallory.get("hivesync.v1.ProjectService/SyncRepository", sync).await;
+        assert_eq!(mallory.await_job(&job.id).await.state(), pb::JobState::Succeeded);
+
+        let opened = join_all((0..FILES).map(|_| open_file(&world, &mallory, &project))).await;
+        let held: Vec<_> = opened.iter().filter(|file| file.is_ok()).collect();
+        assert_eq!(held.len(), 2);
+        for refused in opened.iter().filter_map(|file| file.as_ref().err()) {
+            assert_eq!(refused.code(), Code::Unavailable, "{refused}");
+        }
+        let projects = bob.client.projects();
+        projects.tree(own, &TreeQuery::default(), PageRequest::first()).await.expect("directories are shown");
+        projects.read_file(own, "index.html", FileQuery::default()).await.expect("files are shown");
     }))
     .await;
 }

@@ -43,6 +43,8 @@ const ROUNDS: usize = 200;
 const WARM_UP_ROUNDS: usize = 10;
 /// Short, so that both clients of a round meet the same machine.
 const CALLS: usize = 256;
+/// The most that a call of the client library may take, times the bare client's.
+const RATIO_MAX: f64 = 1.05;
 const TOLD: usize = 500;
 const STREAMS: usize = 1_000;
 /// Streams of one user; the server takes no more than 16.
@@ -76,6 +78,7 @@ async fn overhead() {
         "| in flight | bare tonic, calls/s | client library, calls/s | time of a call, ratio | its quartiles |\n\
          |---|---|---|---|---|"
     );
+    let mut over = Vec::new();
     for in_flight in [1, 64] {
         let (mut bares, mut ours, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
         for round in 0..WARM_UP_ROUNDS + ROUNDS {
@@ -99,7 +102,9 @@ async fn overhead() {
         let (bare, our, ratio) = (median(&mut bares), median(&mut ours), median(&mut ratios));
         let (low, high) = (ratios[ROUNDS / 4], ratios[ROUNDS * 3 / 4]);
         println!("| {in_flight} | {:.0} | {:.0} | {ratio:.3} | {low:.3}..{high:.3} |", rate(bare), rate(our));
+        over.extend((ratio > RATIO_MAX).then_some(in_flight));
     }
+    assert!(over.is_empty(), "more than {RATIO_MAX} times the bare client with {over:?} in flight");
 }
 
 async fn call_bare(mut client: UserServiceClient<Channel>, token: &str) {

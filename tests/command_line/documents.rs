@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::{program::Program, shape::Documented};
 
 /// The commands below `command`, with itself if it has none; as `--help` lists them.
-fn leaves(program: &Program, command: &[&str]) -> Vec<Vec<String>> {
+pub fn leaves(program: &Program, command: &[&str]) -> Vec<Vec<String>> {
     let help = program.succeed(&[command, &["--help"]].concat());
     assert!(help.contains("Examples:\n  hsync "), "hsync {command:?} --help has no example");
     let Some((_, listed)) = help.split_once("\nCommands:\n") else {
@@ -176,7 +176,8 @@ fn previews_and_jobs(check: &mut Checker<'_>) {
     let opened = serde_json::from_str(&opened.stdout).expect("one document");
     check.is_documented("preview open", &opened);
     check.check("preview list", &["site"]);
-    check.check("preview revoke", &[&id(&published["preview"])]);
+    let revoked = check.check("preview revoke", &[&id(&published["preview"])]);
+    assert_eq!(revoked["state"], "revoked");
 
     let jobs = check.check("job list", &["--project", "site", "--limit", "2"]);
     assert_eq!(jobs["jobs"].as_array().map(Vec::len), Some(2));

@@ -107,6 +107,19 @@ async fn a_sync_that_waits_is_cancelled() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_is_cancelled_by_its_command() {
+    in_time(async {
+        let (world, ada, _repository, project) = idle().await;
+        let queued = ada.client.projects().sync(project).await.unwrap();
+        let cancel = ["job", "cancel", &queued.id.to_string()];
+        let (shown, status) = Program::of(&world, &ada).on_terminal(&cancel).end();
+        assert_eq!((shown.trim_end(), status), ("Cancelled.", 0));
+        assert_eq!(newest(&ada).await.state, JobState::Cancelled);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sync_that_runs_is_cancelled_with_its_worker() {
     in_time(async {
         let (world, ada, _repository, _) = idle().await;

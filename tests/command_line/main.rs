@@ -6,6 +6,7 @@
 #![allow(clippy::large_futures, reason = "a test is one future, and has a thread for itself")]
 
 mod check;
+mod commands;
 mod completions;
 mod documents;
 mod failures;

@@ -1,10 +1,12 @@
 //! What is for terminals only: colours, progress bars, QR codes.
 
+use hivesync_proto::v1::{JobPhase, JobProgress, Progress, worker_message::Kind as FromWorker};
 use hivesync_tests::{
     actor::Actor,
     backend::Backend,
+    raw_worker::RawWorker,
     repository::Repository,
-    world::{World, in_time},
+    world::{WORKER_SECRET, World, in_time},
 };
 
 use crate::program::Program;
@@ -44,6 +46,25 @@ async fn progress_is_drawn_on_a_terminal_only() {
             !shown.contains(ESCAPE) && serde_json::from_str::<serde_json::Value>(&shown).is_ok(),
             "{shown:?}"
         );
+    })
+    .await;
+}
+
+/// What a worker says of its job is seen by who waits for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bar_shows_how_far_a_sync_is() {
+    in_time(async {
+        let world = World::without_worker(Backend::Embedded, &[]).await;
+        let ada = world.user("ada").await;
+        ada.project("site", &Repository::sample()).await;
+        let mut terminal = Program::of(&world, &ada).on_terminal(&["repo", "sync", "site"]);
+        let wire = world.wire_to(world.app().addresses.worker).await;
+        let mut worker = RawWorker::connect(wire, "w", WORKER_SECRET).await.expect("a worker");
+        let lease_token = worker.take().await.lease_token;
+        let said = JobProgress { phase: JobPhase::Receiving.into(), done: 4_100, total: 5_000, bytes: 0 };
+        worker.say(FromWorker::Progress(Progress { lease_token, progress: Some(said) })).await;
+        terminal.expect("receives objects");
+        terminal.expect("4100/5000");
     })
     .await;
 }

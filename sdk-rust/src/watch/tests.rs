@@ -15,6 +15,7 @@ use prost_types::Timestamp;
 use tonic::{Code, Request, Response, Status};
 use uuid::Uuid;
 
+use super::JOB_FAILURES_MAX;
 use crate::{
     ErrorKind,
     fake_server::{FakeServer, refusal},
@@ -221,4 +222,15 @@ async fn a_job_that_cannot_be_seen_is_not_watched_for_ever() {
     let outcomes: Vec<_> = client.jobs().watch(Uuid::nil()).collect().await;
     assert_eq!(outcomes.len(), 1);
     assert_eq!(outcomes[0].as_ref().unwrap_err().kind(), &ErrorKind::Unavailable);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_watches_many_jobs_waits_for_a_place() {
+    const REFUSALS: usize = JOB_FAILURES_MAX as usize + 1;
+    let mut scripts = vec![vec![Step::Break(Code::ResourceExhausted, "RATE_LIMITED")]; REFUSALS];
+    scripts.push(vec![Step::Job(pb::JobState::Succeeded)]);
+    let client = serve(&Streams::new(scripts)).signed_in().await;
+    let states: Vec<_> =
+        client.jobs().watch(Uuid::nil()).map_ok(|job| job.state).try_collect().await.unwrap();
+    assert_eq!(states, [JobState::Succeeded]);
 }
