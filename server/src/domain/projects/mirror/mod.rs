@@ -8,65 +8,74 @@
 mod directory;
 mod file;
 mod log;
+mod memory;
 mod objects;
 mod standing;
 #[cfg(test)]
 mod tests;
 mod tree;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
-
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use std::{path::PathBuf, sync::Arc};
 
 pub use file::FileContent;
 pub use log::{Commits, Passed};
+use memory::Budget;
+pub use memory::Memory;
 use objects::{Effort, Objects};
 pub use standing::standing;
 pub use tree::{Cursor, Entries};
 
 use super::model::CommitId;
 use crate::base::{
-    error::{Error, Reason, Result},
-    ids::ProjectId,
+    error::Result,
+    ids::{ProjectId, UserId},
     task::Tasks,
 };
 
 /// The largest file that is shown.
 pub const FILE_BYTES_MAX: u64 = 50 * 1024 * 1024;
-/// Memory that all reads may take at a time, in KiB.
-const MEMORY_KIB_MAX: u32 = 256 * 1024;
+/// Memory that files may take at a time, and those of one reader, in KiB. A file is held until its reader has it.
+const FILES_KIB_MAX: u32 = 256 * 1024;
+const OWN_FILES_KIB_MAX: u32 = 64 * 1024;
+/// Memory that walks may take at a time, and those of one reader, in KiB.
+const WALKS_KIB_MAX: u32 = 96 * 1024;
+const OWN_WALKS_KIB_MAX: u32 = 48 * 1024;
 /// Memory that is set aside for walking trees, in KiB.
 const WALK_KIB: u32 = 12 * 1024;
 /// Memory that is set aside for walking a history, in KiB.
 const LOG_KIB: u32 = 24 * 1024;
-/// How long a read waits for memory.
-const MEMORY_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// The mirrors of this server.
 #[derive(Clone)]
 pub struct Mirrors {
     repos: PathBuf,
     tasks: Tasks,
-    memory: Arc<Semaphore>,
+    files: Arc<Budget>,
+    walks: Arc<Budget>,
 }
-
-/// Memory that a read holds until it is dropped.
-pub struct Memory(#[expect(dead_code, reason = "held, never read")] OwnedSemaphorePermit);
 
 impl Mirrors {
     /// The mirrors below the directory `repos`.
     #[must_use]
     pub fn new(repos: PathBuf, tasks: Tasks) -> Self {
-        Self { repos, tasks, memory: Arc::new(Semaphore::new(MEMORY_KIB_MAX as usize)) }
+        let files = Arc::new(Budget::new(FILES_KIB_MAX, OWN_FILES_KIB_MAX));
+        let walks = Arc::new(Budget::new(WALKS_KIB_MAX, OWN_WALKS_KIB_MAX));
+        Self { repos, tasks, files, walks }
     }
 
     /// The entries of a directory of `commit`; at most `wanted`, after `cursor`.
     ///
     /// # Errors
     /// `NOT_FOUND` if there is no such commit or directory, `REPOSITORY_REJECTED` if the objects are not
-    /// sound, `OVERLOADED` if too much is being read, `DEADLINE_EXCEEDED` if they take too long to read.
-    pub async fn list(&self, project: ProjectId, commit: CommitId, listing: Listing) -> Result<Entries> {
-        let memory = self.reserve(WALK_KIB).await?;
+    /// sound, `OVERLOADED` if too much is being read, by `reader` or by all, `DEADLINE_EXCEEDED` if they take too long to read.
+    pub async fn list(
+        &self,
+        reader: UserId,
+        project: ProjectId,
+        commit: CommitId,
+        listing: Listing,
+    ) -> Result<Entries> {
+        let memory = self.walks.reserve(reader, WALK_KIB).await?;
         self.read(project, Effort::STRUCTURE, move |objects| {
             let entries = tree::list(objects, commit, &listing);
             drop(memory);
@@ -81,12 +90,13 @@ impl Mirrors {
     /// As [`Mirrors::list`].
     pub async fn log(
         &self,
+        reader: UserId,
         project: ProjectId,
         start: CommitId,
         wanted: usize,
         passed: Option<Passed>,
     ) -> Result<Commits> {
-        let memory = self.reserve(LOG_KIB).await?;
+        let memory = self.walks.reserve(reader, LOG_KIB).await?;
         self.read(project, Effort::STRUCTURE, move |objects| {
             let commits = log::list(objects, start, wanted, passed, log::Bounds::STANDARD);
             drop(memory);
@@ -102,11 +112,12 @@ impl Mirrors {
     /// [`FILE_BYTES_MAX`].
     pub async fn file(
         &self,
+        reader: UserId,
         project: ProjectId,
         commit: CommitId,
         path: Vec<String>,
     ) -> Result<(FileContent, Memory)> {
-        let walk = self.reserve(WALK_KIB).await?;
+        let walk = self.walks.reserve(reader, WALK_KIB).await?;
         let place = self
             .read(project, Effort::STRUCTURE, move |objects| {
                 let place = file::find(objects, commit, &path);
@@ -114,7 +125,8 @@ impl Mirrors {
                 place
             })
             .await?;
-        let memory = self.reserve(u32::try_from(place.size / 1024).unwrap_or(u32::MAX) + 1).await?;
+        let kib = u32::try_from(place.size / 1024).unwrap_or(u32::MAX).saturating_add(1);
+        let memory = self.files.reserve(reader, kib).await?;
         let content = self.read(project, Effort::FILE, move |objects| file::load(objects, place)).await?;
         Ok((content, memory))
     }
@@ -129,14 +141,6 @@ impl Mirrors {
         self.tasks
             .blocking(move || read(&Objects::open(&directory::objects_of(&repos, project)?, effort)?))
             .await?
-    }
-
-    async fn reserve(&self, kib: u32) -> Result<Memory> {
-        let permits = self.memory.clone().acquire_many_owned(kib.min(MEMORY_KIB_MAX));
-        match tokio::time::timeout(MEMORY_WAIT_MAX, permits).await {
-            Ok(permit) => Ok(Memory(permit.map_err(Error::internal)?)),
-            Err(_) => Err(Error::new(Reason::Overloaded).retry_after(Duration::from_secs(1))),
-        }
     }
 }
 

@@ -6,14 +6,17 @@ use std::{
     os::unix::fs::{PermissionsExt as _, symlink},
     path::PathBuf,
     process::{Command, Stdio},
+    time::Duration,
 };
 
 use tempfile::TempDir;
 use uuid::Uuid;
 
 use super::{super::model::EntryKind, *};
+use crate::base::error::Reason;
 
 const PROJECT: ProjectId = ProjectId(Uuid::from_u128(7));
+const READER: UserId = UserId(Uuid::from_u128(8));
 /// The empty blob, as every git names it.
 const EMPTY_BLOB: &str = "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391";
 
@@ -103,18 +106,18 @@ impl Mirror {
     }
 
     async fn log(&self, start: CommitId, wanted: usize, passed: Option<Passed>) -> Result<Commits> {
-        self.mirrors().log(PROJECT, start, wanted, passed).await
+        self.mirrors().log(READER, PROJECT, start, wanted, passed).await
     }
 
     async fn list(&self, commit: CommitId, directory: &[&str], recursive: bool) -> Result<Entries> {
         let directory = directory.iter().map(|name| (*name).to_owned()).collect();
         let listing = Listing { directory, recursive, wanted: 1_000, cursor: None };
-        self.mirrors().list(PROJECT, commit, listing).await
+        self.mirrors().list(READER, PROJECT, commit, listing).await
     }
 
     async fn file(&self, commit: CommitId, path: &str) -> Result<FileContent> {
         let path = path.split('/').map(str::to_owned).collect();
-        Ok(self.mirrors().file(PROJECT, commit, path).await?.0)
+        Ok(self.mirrors().file(READER, PROJECT, commit, path).await?.0)
     }
 
     fn loose_object(&self, id: &str) -> PathBuf {
@@ -214,7 +217,7 @@ async fn pages_cover_everything_once() {
         let (mut seen, mut left_out, mut cursor) = (Vec::new(), 0, None);
         for _ in 0..40 {
             let listing = Listing { directory: Vec::new(), recursive: true, wanted, cursor };
-            let page = mirror.mirrors().list(PROJECT, commit, listing).await.unwrap();
+            let page = mirror.mirrors().list(READER, PROJECT, commit, listing).await.unwrap();
             assert!(page.listed.len() <= wanted);
             seen.extend(page.listed);
             left_out += page.left_out;
@@ -237,7 +240,7 @@ async fn a_cursor_from_elsewhere_is_refused_or_harmless() {
         let bytes: Vec<u8> = offsets.iter().flat_map(|offset| offset.to_be_bytes()).collect();
         let cursor = Some(Cursor::from_bytes(&bytes).unwrap());
         let listing = Listing { directory: Vec::new(), recursive: true, wanted: 10, cursor };
-        match mirror.mirrors().list(PROJECT, commit, listing).await {
+        match mirror.mirrors().list(READER, PROJECT, commit, listing).await {
             Ok(page) => assert!(page.listed.is_empty()),
             Err(error) => {
                 assert!(matches!(error.reason(), Reason::InvalidPageToken | Reason::RepositoryRejected));

@@ -43,7 +43,7 @@ pub async fn list_tree(ctx: &Ctx, mirrors: &Mirrors, query: ListTree) -> Result<
         wanted: usize::try_from(query.page.size).unwrap_or(usize::MAX),
         cursor: after.map(|key| Cursor::from_bytes(&key)).transpose()?,
     };
-    let entries = mirrors.list(project.id, commit, listing).await?;
+    let entries = mirrors.list(ctx.user()?.id, project.id, commit, listing).await?;
     let next = entries.next.map(|cursor| page::token(ctx, &scope, &cursor.to_bytes())).transpose()?;
     Ok(TreePage {
         entries: entries.listed,
@@ -60,7 +60,7 @@ pub async fn list_commits(ctx: &Ctx, mirrors: &Mirrors, query: ListCommits) -> R
     let scope = format!("commits:{}:{commit}", project.id);
     let passed = query.page.after(ctx, &scope)?.map(|key| Passed::from_bytes(&key)).transpose()?;
     let wanted = usize::try_from(query.page.size).unwrap_or(usize::MAX);
-    let commits = mirrors.log(project.id, commit, wanted, passed).await?;
+    let commits = mirrors.log(ctx.user()?.id, project.id, commit, wanted, passed).await?;
     let next = commits.next.map(|passed| page::token(ctx, &scope, &passed.to_bytes())).transpose()?;
     Ok(CommitPage {
         commits: commits.listed,
@@ -78,7 +78,7 @@ pub async fn read_file(
 ) -> Result<(FileHeader, impl Stream<Item = Result<Bytes>> + Send + use<>)> {
     let (project, _) = require(ctx, &ctx.read(), query.project, Permission::ReadProject).await?;
     let commit = project.commit_to_read(query.commit)?;
-    let (content, memory) = mirrors.file(project.id, commit, names(&query.path)).await?;
+    let (content, memory) = mirrors.file(ctx.user()?.id, project.id, commit, names(&query.path)).await?;
     let bytes = content.range(query.offset, query.length);
     let missing = bytes.len();
     let (sender, receiver) = mpsc::channel(CHUNKS_AHEAD_MAX);
