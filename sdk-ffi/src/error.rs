@@ -136,6 +136,28 @@ pub enum StorageErrorKind {
 }
 
 impl HiveSyncError {
+    fn of_kind(kind: ErrorKind, details: ErrorDetails) -> Self {
+        match kind {
+            ErrorKind::Cancelled => Self::Cancelled { details },
+            ErrorKind::Offline => Self::Offline { details },
+            ErrorKind::Timeout => Self::Timeout { details },
+            ErrorKind::SignedOut { reason } => Self::SignedOut { reason: reason.into(), details },
+            ErrorKind::Forbidden => Self::Forbidden { details },
+            ErrorKind::LimitReached { resets_at } => {
+                Self::LimitReached { resets_at: resets_at.map(SystemTime::from), details }
+            }
+            ErrorKind::RateLimited { retry_after } => Self::RateLimited { retry_after, details },
+            ErrorKind::InvalidRequest { fields } => Self::InvalidRequest { fields, details },
+            ErrorKind::Conflict => Self::Conflict { details },
+            ErrorKind::Unavailable => Self::Unavailable { details },
+            ErrorKind::Storage { kind } => Self::Storage { kind: kind.into(), details },
+            ErrorKind::UpgradeRequired => Self::UpgradeRequired { details },
+            ErrorKind::Internal { incident } => Self::Internal { incident, details },
+            // The list is closed; a kind that was added to it belongs in this match.
+            _ => Self::internal(details.code),
+        }
+    }
+
     pub(crate) fn internal(incident: String) -> Self {
         let text = format!("Something went wrong. Report it with the number {incident}.");
         Self::Internal { incident, details: ErrorDetails::local("internal", text) }
@@ -176,26 +198,7 @@ impl From<&hivesync::Error> for ErrorDetails {
 
 impl From<hivesync::Error> for HiveSyncError {
     fn from(error: hivesync::Error) -> Self {
-        let details = ErrorDetails::from(&error);
-        match error.kind().clone() {
-            ErrorKind::Cancelled => Self::Cancelled { details },
-            ErrorKind::Offline => Self::Offline { details },
-            ErrorKind::Timeout => Self::Timeout { details },
-            ErrorKind::SignedOut { reason } => Self::SignedOut { reason: reason.into(), details },
-            ErrorKind::Forbidden => Self::Forbidden { details },
-            ErrorKind::LimitReached { resets_at } => {
-                Self::LimitReached { resets_at: resets_at.map(SystemTime::from), details }
-            }
-            ErrorKind::RateLimited { retry_after } => Self::RateLimited { retry_after, details },
-            ErrorKind::InvalidRequest { fields } => Self::InvalidRequest { fields, details },
-            ErrorKind::Conflict => Self::Conflict { details },
-            ErrorKind::Unavailable => Self::Unavailable { details },
-            ErrorKind::Storage { kind } => Self::Storage { kind: kind.into(), details },
-            ErrorKind::UpgradeRequired => Self::UpgradeRequired { details },
-            ErrorKind::Internal { incident } => Self::Internal { incident, details },
-            // The list is closed; a kind that was added to it belongs in this match.
-            _ => Self::internal(error.code().to_owned()),
-        }
+        Self::of_kind(error.kind().clone(), ErrorDetails::from(&error))
     }
 }
 
@@ -215,6 +218,74 @@ impl From<hivesync::StorageErrorKind> for StorageErrorKind {
             hivesync::StorageErrorKind::Corrupt => Self::Corrupt,
             hivesync::StorageErrorKind::File => Self::File,
             _ => Self::Unavailable,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, fmt::Debug};
+
+    use hivesync::{SignedOutReason as SignedOut, StorageErrorKind as Storage};
+
+    use super::*;
+
+    fn details() -> ErrorDetails {
+        ErrorDetails::local("a code", "a text".to_owned())
+    }
+
+    /// The name of a variant.
+    fn variant(value: impl Debug) -> String {
+        format!("{value:?}").chars().take_while(char::is_ascii_alphanumeric).collect()
+    }
+
+    #[test]
+    fn an_error_stays_of_the_kind_that_it_is() {
+        let kinds = [
+            ErrorKind::Cancelled,
+            ErrorKind::Offline,
+            ErrorKind::Timeout,
+            ErrorKind::SignedOut { reason: SignedOut::SessionEnded },
+            ErrorKind::Forbidden,
+            ErrorKind::LimitReached { resets_at: None },
+            ErrorKind::RateLimited { retry_after: Duration::from_secs(7) },
+            ErrorKind::InvalidRequest { fields: Vec::new() },
+            ErrorKind::Conflict,
+            ErrorKind::Unavailable,
+            ErrorKind::Storage { kind: Storage::File },
+            ErrorKind::UpgradeRequired,
+            ErrorKind::Internal { incident: "an incident".to_owned() },
+        ];
+        let mut seen = BTreeSet::new();
+        for kind in kinds {
+            let error = HiveSyncError::of_kind(kind.clone(), details());
+            assert_eq!(variant(&error), variant(&kind));
+            assert_eq!(error.to_string(), "a text");
+            seen.insert(variant(kind));
+        }
+        assert_eq!(seen.len(), 13, "{seen:?}");
+    }
+
+    #[test]
+    fn an_error_keeps_what_its_kind_says() {
+        let of_kind = |kind| HiveSyncError::of_kind(kind, details());
+        let error = of_kind(ErrorKind::RateLimited { retry_after: Duration::from_secs(7) });
+        assert!(
+            matches!(error, HiveSyncError::RateLimited { retry_after, .. } if retry_after.as_secs() == 7)
+        );
+        let error = of_kind(ErrorKind::InvalidRequest { fields: vec!["name".to_owned()] });
+        assert!(matches!(error, HiveSyncError::InvalidRequest { fields, .. } if fields == ["name"]));
+        let error = of_kind(ErrorKind::Internal { incident: "7".to_owned() });
+        assert!(matches!(error, HiveSyncError::Internal { incident, .. } if incident == "7"));
+    }
+
+    #[test]
+    fn what_failed_is_told_apart() {
+        for kind in [Storage::Locked, Storage::Unavailable, Storage::Corrupt, Storage::File] {
+            assert_eq!(variant(StorageErrorKind::from(kind)), variant(kind));
+        }
+        for reason in [SignedOut::NotSignedIn, SignedOut::SessionEnded] {
+            assert_eq!(variant(SignedOutReason::from(reason)), variant(reason));
         }
     }
 }
