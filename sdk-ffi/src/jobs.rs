@@ -93,7 +93,7 @@ pub struct Job {
     pub attempts: u32,
     /// Why it failed, by the name of the reason; nothing unless it did.
     pub failure: Option<String>,
-    /// How far it is; nothing unless it runs.
+    /// How far it is, or, after it succeeded, how far it came; nothing while that is unknown.
     pub progress: Option<JobProgress>,
     /// When it was queued.
     pub created_at: SystemTime,

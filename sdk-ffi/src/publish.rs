@@ -146,7 +146,7 @@ pub struct Published {
     pub stats: PublishStats,
 }
 
-/// A publication that goes on by itself; it stops when nothing refers to this any more.
+/// A publication that goes on by itself; it stops, as by `cancel`, when nothing refers to this any more.
 #[derive(uniffi::Object)]
 pub struct Publishing(Arc<Operation<hivesync::previews::PublishProgress, hivesync::previews::Published>>);
 
@@ -164,7 +164,8 @@ impl Publishing {
         run(None, async move { publishing.outcome().await.map(Published::from) }).await
     }
 
-    /// Stops publishing: its result is `Cancelled`.
+    /// Stops publishing: its result is `Cancelled`. If the server knows the preview already, it keeps it until it
+    /// expires or is revoked, but nobody has what opens it.
     pub fn cancel(&self) {
         self.0.cancel();
     }

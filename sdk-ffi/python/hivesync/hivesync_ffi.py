@@ -637,7 +637,7 @@ def _uniffi_check_api_checksums(lib):
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_hivesync_ffi_checksum_constructor_previewtoken_new() != 15011:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
-    if lib.uniffi_hivesync_ffi_checksum_method_publishing_cancel() != 25739:
+    if lib.uniffi_hivesync_ffi_checksum_method_publishing_cancel() != 17084:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_hivesync_ffi_checksum_method_publishing_next() != 51495:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
@@ -6507,12 +6507,13 @@ class _UniffiFfiConverterOptionalTypePublishProgress(_UniffiConverterRustBuffer)
 
 class PublishingProtocol(typing.Protocol):
     """
-    A publication that goes on by itself; it stops when nothing refers to this any more.
+    A publication that goes on by itself; it stops, as by `cancel`, when nothing refers to this any more.
 """
     
     def cancel(self, ) -> None:
         """
-        Stops publishing: its result is `Cancelled`.
+        Stops publishing: its result is `Cancelled`. If the server knows the preview already, it keeps it until it
+        expires or is revoked, but nobody has what opens it.
 """
         raise NotImplementedError
     async def next(self, ) -> typing.Optional[PublishProgress]:
@@ -6528,7 +6529,7 @@ class PublishingProtocol(typing.Protocol):
 
 class Publishing(PublishingProtocol):
     """
-    A publication that goes on by itself; it stops when nothing refers to this any more.
+    A publication that goes on by itself; it stops, as by `cancel`, when nothing refers to this any more.
 """
     
     _handle: ctypes.c_uint64
@@ -6555,7 +6556,8 @@ class Publishing(PublishingProtocol):
         return inst
     def cancel(self, ) -> None:
         """
-        Stops publishing: its result is `Cancelled`.
+        Stops publishing: its result is `Cancelled`. If the server knows the preview already, it keeps it until it
+        expires or is revoked, but nobody has what opens it.
 """
         _uniffi_lowered_args = (
             self._uniffi_clone_handle(),

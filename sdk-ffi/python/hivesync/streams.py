@@ -108,7 +108,10 @@ class NotificationStream(_Ended, hivesync_ffi.NotificationStream):
 
 
 class Publishing(_Ended, hivesync_ffi.Publishing):
-    """A publication: `async for progress in publishing`, and `await publishing` for its result."""
+    """A publication: `async for progress in publishing`, and `await publishing` for its result.
+
+    `cancel` stops it; a preview that the server knows by then stays there until it expires or is revoked.
+    """
 
     def __aiter__(self) -> Publishing:
         return self

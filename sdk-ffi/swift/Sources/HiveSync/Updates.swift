@@ -65,7 +65,7 @@ extension HiveSync {
     }
 
     /// Publishes the files of a directory, and waits until the preview can be opened. Stops when the task is
-    /// cancelled.
+    /// cancelled; a preview that the server knows by then stays there until it expires or is revoked.
     public func publish(
         projectId: String, directory: String, options: PublishOptions,
         onProgress: (PublishProgress) -> Void = { _ in }

@@ -2878,12 +2878,13 @@ public func FfiConverterTypePreviewToken_lower(_ value: PreviewToken) -> UInt64 
 
 
 /**
- * A publication that goes on by itself; it stops when nothing refers to this any more.
+ * A publication that goes on by itself; it stops, as by `cancel`, when nothing refers to this any more.
  */
 public protocol PublishingProtocol: AnyObject, Sendable {
     
     /**
-     * Stops publishing: its result is `Cancelled`.
+     * Stops publishing: its result is `Cancelled`. If the server knows the preview already, it keeps it until it
+     * expires or is revoked, but nobody has what opens it.
      */
     func cancel() 
     
@@ -2899,7 +2900,7 @@ public protocol PublishingProtocol: AnyObject, Sendable {
     
 }
 /**
- * A publication that goes on by itself; it stops when nothing refers to this any more.
+ * A publication that goes on by itself; it stops, as by `cancel`, when nothing refers to this any more.
  */
 open class Publishing: PublishingProtocol, @unchecked Sendable {
     fileprivate let handle: UInt64
@@ -2955,7 +2956,8 @@ open class Publishing: PublishingProtocol, @unchecked Sendable {
 
     
     /**
-     * Stops publishing: its result is `Cancelled`.
+     * Stops publishing: its result is `Cancelled`. If the server knows the preview already, it keeps it until it
+     * expires or is revoked, but nobody has what opens it.
      */
 open func cancel()  {try! rustCall() {
         uniffiCallStatus in
@@ -3861,7 +3863,7 @@ public struct Job: Equatable, Hashable {
      */
     public var failure: String?
     /**
-     * How far it is; nothing unless it runs.
+     * How far it is, or, after it succeeded, how far it came; nothing while that is unknown.
      */
     public var progress: JobProgress?
     /**
@@ -3905,7 +3907,7 @@ public struct Job: Equatable, Hashable {
          * Why it failed, by the name of the reason; nothing unless it did.
          */failure: String?, 
         /**
-         * How far it is; nothing unless it runs.
+         * How far it is, or, after it succeeded, how far it came; nothing while that is unknown.
          */progress: JobProgress?, 
         /**
          * When it was queued.
@@ -8844,7 +8846,7 @@ private let initializationResult: InitializationResult = {
     if (uniffi_hivesync_ffi_checksum_method_previewtoken_expose() != 43928) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_hivesync_ffi_checksum_method_publishing_cancel() != 25739) {
+    if (uniffi_hivesync_ffi_checksum_method_publishing_cancel() != 17084) {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_hivesync_ffi_checksum_method_publishing_next() != 51495) {

@@ -39,7 +39,8 @@ fun HiveSync.jobStates(jobId: String): Flow<WorkerJob> = flow {
 fun HiveSync.sync(projectId: String): Flow<WorkerJob> = flow { emitAll(jobStates(syncRepository(projectId).id)) }
 
 /**
- * Publishes the files of a directory, and waits until the preview can be opened. Stops when the coroutine is cancelled.
+ * Publishes the files of a directory, and waits until the preview can be opened. Stops when the coroutine is cancelled;
+ * a preview that the server knows by then stays there until it expires or is revoked.
  *
  * @see HiveSync.publishPreview
  */

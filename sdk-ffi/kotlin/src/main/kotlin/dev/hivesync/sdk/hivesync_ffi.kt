@@ -1330,7 +1330,7 @@ private fun uniffiCheckApiChecksums(lib: IntegrityCheckingUniffiLib) {
     if ((lib.uniffi_hivesync_ffi_checksum_method_previewtoken_expose() and 0xFFFF) != 43928) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if ((lib.uniffi_hivesync_ffi_checksum_method_publishing_cancel() and 0xFFFF) != 25739) {
+    if ((lib.uniffi_hivesync_ffi_checksum_method_publishing_cancel() and 0xFFFF) != 17084) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if ((lib.uniffi_hivesync_ffi_checksum_method_publishing_next() and 0xFFFF) != 51495) {
@@ -5706,12 +5706,13 @@ public object FfiConverterTypePreviewToken: FfiConverter<PreviewToken, Long> {
 
 
 /**
- * A publication that goes on by itself; it stops when nothing refers to this any more.
+ * A publication that goes on by itself; it stops, as by `cancel`, when nothing refers to this any more.
  */
 public interface PublishingInterface {
     
     /**
-     * Stops publishing: its result is `Cancelled`.
+     * Stops publishing: its result is `Cancelled`. If the server knows the preview already, it keeps it until it
+     * expires or is revoked, but nobody has what opens it.
      */
     fun `cancel`()
     
@@ -5729,7 +5730,7 @@ public interface PublishingInterface {
 }
 
 /**
- * A publication that goes on by itself; it stops when nothing refers to this any more.
+ * A publication that goes on by itself; it stops, as by `cancel`, when nothing refers to this any more.
  */
 open class Publishing: Disposable, AutoCloseable, PublishingInterface
 {
@@ -5834,7 +5835,8 @@ open class Publishing: Disposable, AutoCloseable, PublishingInterface
 
     
     /**
-     * Stops publishing: its result is `Cancelled`.
+     * Stops publishing: its result is `Cancelled`. If the server knows the preview already, it keeps it until it
+     * expires or is revoked, but nobody has what opens it.
      */override fun `cancel`()
         = 
     callWithHandle {
@@ -8242,7 +8244,7 @@ data class WorkerJob (
     var `failure`: kotlin.String?
     , 
     /**
-     * How far it is; nothing unless it runs.
+     * How far it is, or, after it succeeded, how far it came; nothing while that is unknown.
      */
     var `progress`: JobProgress?
     , 
