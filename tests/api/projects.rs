@@ -1,7 +1,7 @@
 //! Projects: linking a repository, syncing its mirror, and reading it.
 
 use hivesync::{
-    ErrorReason,
+    ErrorKind, ErrorReason,
     auth::Platform,
     jobs::JobState,
     page::PageRequest,
@@ -74,6 +74,15 @@ async fn a_sync_follows_the_repository(world: World) {
     let query = FileQuery { commit: Some(first), ..FileQuery::default() };
     let file = ada.client.projects().read_file(project.id, "index.html", query).await.unwrap();
     assert_ne!(file.read_all(1024).await.unwrap().as_ref(), b"second");
+    // Of what is linked no more, none can.
+    let other = Repository::sample();
+    other.write("index.html", b"other");
+    other.commit("Start");
+    ada.client.projects().link(project.id, &other.url()).await.unwrap();
+    assert_eq!(ada.sync(project.id).await.state, JobState::Succeeded);
+    let query = FileQuery { commit: Some(second), ..FileQuery::default() };
+    let former = ada.client.projects().read_file(project.id, "index.html", query).await;
+    assert_eq!(former.err().expect("refused").kind(), &ErrorKind::NotFound);
 }
 
 async fn creating_twice_with_one_key_creates_once(world: World) {

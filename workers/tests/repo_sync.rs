@@ -479,7 +479,7 @@ async fn refuses_what_a_file_server_sends_unchecked() {
 fn takes_a_pack_only_if_git_says_that_it_checked_it() {
     let bench = Bench::new();
     bench.git(&["repack", "-adq"]);
-    let mirror = Mirror::claim(&bench.data_dir(), PROJECT.parse().unwrap(), 1).unwrap();
+    let mirror = Mirror::claim(&bench.data_dir(), PROJECT.parse().unwrap(), 1, "address").unwrap();
     let staging = mirror.stage().unwrap();
     for entry in fs::read_dir(bench.source().join(".git/objects/pack")).unwrap().map(Result::unwrap) {
         fs::copy(entry.path(), staging.git_dir().join("objects/pack").join(entry.file_name())).unwrap();
@@ -606,7 +606,7 @@ async fn refuses_a_stale_worker() {
     let data_dir = bench.data_dir();
     context.progress = ProgressSink::new(move |progress| {
         if progress.phase() == JobPhase::Publishing {
-            Mirror::claim(&data_dir, PROJECT.parse().unwrap(), 7).unwrap();
+            Mirror::claim(&data_dir, PROJECT.parse().unwrap(), 7, "address").unwrap();
         }
     });
     assert_eq!(repo_sync::run(context, bench.work(QUOTA_BYTES)).await, Err(JobError::Superseded));
@@ -689,13 +689,24 @@ async fn stops_when_asked_and_leaves_nothing() {
 #[tokio::test]
 async fn does_not_trust_a_mirror_that_was_tampered_with() {
     use std::os::unix::fs::{PermissionsExt as _, symlink};
-    let tampers: [fn(&Path); 6] = [
-        |mirror| symlink("/etc/passwd", mirror.join("objects/pack/link")).unwrap(),
-        |mirror| fs::write(mirror.join("objects/info/alternates"), "/etc\n").unwrap(),
-        |mirror| fs::create_dir(mirror.join("hooks")).unwrap(),
-        |mirror| fs::write(mirror.join("refs/heads/loose"), "0".repeat(40)).unwrap(),
-        |mirror| fs::set_permissions(mirror, fs::Permissions::from_mode(0o777)).unwrap(),
-        |mirror| {
+    let pack = |mirror: &Path, extension: &str| {
+        let mut packs = fs::read_dir(mirror.join("objects/pack")).unwrap().map(|entry| entry.unwrap().path());
+        packs.find(|path| path.extension().is_some_and(|found| found == extension)).unwrap()
+    };
+    let tampers: [&dyn Fn(&Path); 8] = [
+        &|mirror| fs::remove_file(pack(mirror, "pack")).unwrap(),
+        &|mirror| {
+            let path = pack(mirror, "pack");
+            let bytes = fs::read(&path).unwrap();
+            fs::remove_file(&path).unwrap();
+            fs::write(path, &bytes[..bytes.len() - 1]).unwrap();
+        },
+        &|mirror| symlink("/etc/passwd", mirror.join("objects/pack/link")).unwrap(),
+        &|mirror| fs::write(mirror.join("objects/info/alternates"), "/etc\n").unwrap(),
+        &|mirror| fs::create_dir(mirror.join("hooks")).unwrap(),
+        &|mirror| fs::write(mirror.join("refs/heads/loose"), "0".repeat(40)).unwrap(),
+        &|mirror| fs::set_permissions(mirror, fs::Permissions::from_mode(0o777)).unwrap(),
+        &|mirror| {
             fs::rename(mirror, mirror.with_extension("moved")).unwrap();
             symlink("/etc", mirror).unwrap();
         },
@@ -714,6 +725,75 @@ async fn does_not_trust_a_mirror_that_was_tampered_with() {
     fs::write(bench.mirror().join("config"), "[hook \"x\"]\n\tcommand = id\n\tevent = post-fetch\n").unwrap();
     assert!(bench.sync(3).await.unwrap().unchanged);
     assert_eq!(fs::read(bench.mirror().join("config")).unwrap(), configuration);
+}
+
+/// Whoever may read a project reads what is linked now, also by the names of commits of before.
+#[tokio::test]
+async fn holds_nothing_of_a_repository_that_was_linked_before() {
+    let bench = Bench::new();
+    bench.sync(1).await.unwrap();
+    let former = bench.git(&["rev-parse", "HEAD"]);
+    let has = |commit: &str| {
+        let found = Command::new("git")
+            .arg("--git-dir")
+            .arg(bench.mirror())
+            .args(["cat-file", "-e", commit.trim()])
+            .output()
+            .unwrap();
+        found.status.success()
+    };
+    assert!(has(&former));
+    let other = bench.dir.path().join("other");
+    fs::create_dir(&other).unwrap();
+    git_in(&other, &["init", "-q", "-b", "main", "."]);
+    fs::write(other.join("two.txt"), "two").unwrap();
+    git_in(&other, &["add", "-A"]);
+    git_in(&other, &["commit", "-q", "-m", "two"]);
+    let (context, _stop) = bench.context(2);
+    let repository_url = format!("file://{}", other.display());
+    let work = RepoSyncWork { repository_url, ..bench.work(QUOTA_BYTES) };
+    let result = repo_sync::run(context, work).await.unwrap();
+    assert!(!result.unchanged);
+    assert!(has(&result.head_commit) && !has(&former));
+    assert_eq!(fs::read_dir(bench.mirror().parent().unwrap()).unwrap().count(), 3);
+    // And back, although the refs are those of the first time.
+    assert!(!bench.sync(3).await.unwrap().unchanged);
+    assert!(has(&former) && !has(&result.head_commit));
+}
+
+/// What was pushed away takes no room for good.
+#[tokio::test]
+async fn takes_a_repository_within_its_quota_whatever_it_was_before() {
+    const ROUND_BYTES: usize = 600_000;
+    let bench = Bench::new();
+    let noise = noise(5 * ROUND_BYTES);
+    for (epoch, noise) in (1..).zip(noise.chunks(ROUND_BYTES)) {
+        bench.git(&["checkout", "-q", "--orphan", &format!("round-{epoch}")]);
+        bench.commit_bytes("noise", noise);
+        bench.git(&["branch", "-f", "trunk"]);
+        bench.git(&["checkout", "-q", "trunk"]);
+        bench.git(&["branch", "-D", &format!("round-{epoch}")]);
+        let (context, _stop) = bench.context(epoch);
+        let result = repo_sync::run(context, bench.work(1_000_000)).await.unwrap();
+        assert!(result.mirror_bytes < 1_000_000, "{}", result.mirror_bytes);
+        assert_eq!(result.head_commit, bench.git(&["rev-parse", "HEAD"]).trim());
+        bench.mirror_state();
+    }
+}
+
+/// The power goes out while one repository takes another's place.
+#[tokio::test]
+async fn survives_half_a_replacement() {
+    let bench = Bench::new();
+    bench.sync(1).await.unwrap();
+    let before = bench.mirror_state();
+    fs::rename(bench.mirror(), bench.mirror().with_file_name("former")).unwrap();
+    bench.sync(2).await.unwrap();
+    assert_eq!(bench.mirror_state(), before);
+    bench.commit("two.txt", "two");
+    bench.sync(3).await.unwrap();
+    assert_ne!(bench.mirror_state(), before);
+    assert_eq!(fs::read_dir(bench.mirror().parent().unwrap()).unwrap().count(), 3);
 }
 
 #[tokio::test]

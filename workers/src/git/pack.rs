@@ -63,6 +63,19 @@ pub fn check_depth(index: &Path) -> Result<(), PackError> {
     Ok(())
 }
 
+/// Whether the pack of an `index` is there to its end, by the checksum that both end with. What lies between is not read.
+/// Blocks.
+#[must_use]
+pub fn is_whole(index: &Path) -> bool {
+    open(index).is_ok_and(|(data, index)| data.checksum() == index.pack_checksum())
+}
+
+fn open(index: &Path) -> Result<(data::File, index::File), PackError> {
+    let data = data::File::at(index.with_extension("pack"), Kind::Sha1).map_err(|_| PackError::Unreadable)?;
+    let index = index::File::at(index, Kind::Sha1).map_err(|_| PackError::Unreadable)?;
+    Ok((data, index))
+}
+
 struct Pack {
     data: data::File,
     index: index::File,
@@ -72,9 +85,7 @@ struct Pack {
 
 impl Pack {
     fn open(index: &Path) -> Result<Self, PackError> {
-        let data =
-            data::File::at(index.with_extension("pack"), Kind::Sha1).map_err(|_| PackError::Unreadable)?;
-        let index = index::File::at(index, Kind::Sha1).map_err(|_| PackError::Unreadable)?;
+        let (data, index) = open(index)?;
         let offsets = index.sorted_offsets();
         Ok(Self { data, index, offsets })
     }

@@ -101,7 +101,7 @@ impl Snapshot {
         for (name, object) in &self.refs {
             hash.update(format!("{object} {name}\n"));
         }
-        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        hexadecimal(&hash.finalize())
     }
 
     fn insert(&mut self, name: &str, object: &str) -> Result<(), SnapshotError> {
@@ -148,6 +148,10 @@ fn is_ref_name(name: &str) -> bool {
         && name.split('/').all(|part| {
             !part.is_empty() && !part.starts_with('.') && !part.ends_with('.') && !part.ends_with(".lock")
         })
+}
+
+pub(super) fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -102,8 +102,8 @@ pub async fn sync(
     source: Source,
     quota_bytes: u64,
 ) -> Result<RepoSyncResult, JobError> {
-    let (data_dir, epoch) = (context.data_dir.clone(), context.lease_epoch);
-    let mirror = task::blocking(move || Mirror::claim(&data_dir, project_id, epoch)).await??;
+    let (data_dir, epoch, address) = (context.data_dir.clone(), context.lease_epoch, source.url.clone());
+    let mirror = task::blocking(move || Mirror::claim(&data_dir, project_id, epoch, &address)).await??;
     Sync { context, source, quota_bytes }.run(mirror).await
 }
 
@@ -114,16 +114,34 @@ struct Sync {
 }
 
 impl Sync {
-    async fn run(&self, mut mirror: Mirror) -> Result<RepoSyncResult, JobError> {
+    /// Fetches what is new; or everything, if the mirror is of another repository, or if what it holds of its own past
+    /// is too much.
+    async fn run(&self, mirror: Mirror) -> Result<RepoSyncResult, JobError> {
         let remote = self.list_remote(&mirror).await?;
-        if mirror.meta().snapshot.as_deref() == Some(&remote.digest()) {
-            return Ok(result(&remote, 0, 0, mirror.meta().mirror_bytes, true));
+        if mirror.is_of_its_source() {
+            if mirror.meta().snapshot.as_deref() == Some(&remote.digest()) {
+                return Ok(result(&remote, 0, 0, mirror.meta().mirror_bytes, true));
+            }
+            let staging = mirror.stage()?;
+            match self.refresh(&mirror, staging, remote.clone()).await {
+                Err(error) if error == MirrorError::Quota.into() => {}
+                outcome => return outcome,
+            }
         }
-        let staging = mirror.stage()?;
-        let objects_received = self.fetch(&mirror, &staging).await?;
-        let record = self.record();
+        let staging = mirror.stage_anew()?;
+        self.refresh(&mirror, staging, remote).await
+    }
+
+    async fn refresh(
+        &self,
+        mirror: &Mirror,
+        staging: Staging,
+        remote: Snapshot,
+    ) -> Result<RepoSyncResult, JobError> {
+        let objects_received = self.fetch(mirror, &staging).await?;
+        let record = self.record(&staging);
         let staging = task::blocking(move || staging.check(&record).map(|()| staging)).await??;
-        let mut fetched = self.pack_refs(&mirror, &staging).await?;
+        let mut fetched = self.pack_refs(&staging).await?;
         // The refs are those of the fetch, which may be newer than the listing.
         fetched.head = remote.head.filter(|head| fetched.refs.contains_key(head));
         let bytes_received = staging.packs_bytes()?;
@@ -131,7 +149,7 @@ impl Sync {
             return Err(JobError::Stopped);
         }
         say(&self.context, JobPhase::Publishing);
-        let quota_bytes = self.quota_bytes;
+        let (mirror, quota_bytes) = (mirror.clone(), self.quota_bytes);
         let (fetched, mirror_bytes) = task::blocking(move || {
             mirror.publish(staging, &fetched, quota_bytes).map(|mirror_bytes| (fetched, mirror_bytes))
         })
@@ -154,11 +172,10 @@ impl Sync {
     /// Fetches into the staging repository, and returns how many objects came. git itself checks that
     /// every object is sound, if the other side lets it, and that everything the new refs need is there.
     async fn fetch(&self, mirror: &Mirror, staging: &Staging) -> Result<u64, JobError> {
-        let room_bytes =
-            self.quota_bytes.saturating_sub(mirror.meta().mirror_bytes).saturating_add(FILE_SLACK_BYTES);
+        let room_bytes = mirror.room_bytes(staging, self.quota_bytes).saturating_add(FILE_SLACK_BYTES);
         let objects = AtomicU64::new(0);
         let output = self
-            .run_git(self.fetch_command(mirror, staging, room_bytes)?, |line| {
+            .run_git(self.fetch_command(staging, room_bytes)?, |line| {
                 let Some(progress) = progress::parse(line) else { return };
                 if progress.phase() == JobPhase::Receiving {
                     objects.fetch_max(progress.total, Relaxed);
@@ -176,12 +193,7 @@ impl Sync {
     }
 
     /// A fetch that puts at most `room_bytes` more on the disk.
-    fn fetch_command(
-        &self,
-        mirror: &Mirror,
-        staging: &Staging,
-        room_bytes: u64,
-    ) -> Result<Command, JobError> {
+    fn fetch_command(&self, staging: &Staging, room_bytes: u64) -> Result<Command, JobError> {
         let mut arguments = vec![
             "fetch",
             "--force",
@@ -196,29 +208,28 @@ impl Sync {
             &self.source.url,
         ];
         arguments.extend(REFSPECS);
-        let alternate = mirror.git_dir().join("objects");
         let mut command =
-            self.source.git.command(staging.git_dir(), Some(&alternate), room_bytes, &arguments);
+            self.source.git.command(staging.git_dir(), staging.alternate(), room_bytes, &arguments);
         command.disk = Some(DiskLimit {
             directory: staging.git_dir().to_owned(),
             bytes: room_bytes.saturating_add(staging.bytes()?),
             entries: ENTRIES_MAX,
         });
-        record::keep(&mut command, &self.record());
+        record::keep(&mut command, &self.record(staging));
         Ok(command)
     }
 
-    /// Where git writes down how it fetched.
-    fn record(&self) -> PathBuf {
-        self.source.git.work_dir.join("fetch.record")
+    /// Where git writes down how it fetched into `staging`, and nothing else.
+    fn record(&self, staging: &Staging) -> PathBuf {
+        let name = staging.git_dir().file_name().unwrap_or_default();
+        self.source.git.work_dir.join(name).with_extension("record")
     }
 
-    async fn pack_refs(&self, mirror: &Mirror, staging: &Staging) -> Result<Snapshot, JobError> {
+    async fn pack_refs(&self, staging: &Staging) -> Result<Snapshot, JobError> {
         say(&self.context, JobPhase::Verifying);
-        let alternate = mirror.git_dir().join("objects");
         let file_bytes = self.quota_bytes.saturating_add(FILE_SLACK_BYTES);
         let arguments = ["pack-refs", "--all", "--prune"];
-        let command = self.source.git.command(staging.git_dir(), Some(&alternate), file_bytes, &arguments);
+        let command = self.source.git.command(staging.git_dir(), staging.alternate(), file_bytes, &arguments);
         let output = self.run_git(command, |_| {}).await?;
         if !output.status.success() {
             return Err(JobError::failed(FailureClass::Infra, ErrorReason::Internal, "git pack-refs failed"));

@@ -10,7 +10,7 @@ use std::{
 
 use rustix::process::geteuid;
 
-use super::disk;
+use super::{super::pack, disk};
 
 const CONFIGURATION: &str = "[core]\n\trepositoryformatversion = 0\n\tbare = true\n";
 
@@ -65,7 +65,8 @@ pub(super) fn is_sound(git_dir: &Path) -> io::Result<bool> {
         let is_loose_ref = metadata.is_file() && path.starts_with(&refs);
         let is_alternate = path.parent() == Some(&objects)
             && path.file_name().is_some_and(|name| ALTERNATES.iter().any(|refused| name == *refused));
-        is_sound &= is_plain && !is_loose_ref && !is_alternate;
+        let is_index = path.extension().is_some_and(|extension| extension == "idx");
+        is_sound &= is_plain && !is_loose_ref && !is_alternate && (!is_index || pack::is_whole(path));
         Ok(())
     })?;
     Ok(is_sound)

@@ -4,7 +4,8 @@
 //! A sync claims the mirror for its lease epoch, fetches into a staging repository beside it, and
 //! publishes that by renames. Packs go first and one rename of `packed-refs`, which holds every ref,
 //! moves all refs at once; so whoever reads, and whoever comes after a crash, sees the state before or
-//! the state after. A sync whose epoch is no longer the newest can neither claim nor publish.
+//! the state after. What was fetched anew, and needs nothing of the mirror, takes its place. A sync whose epoch is no
+//! longer the newest can neither claim nor publish.
 
 mod disk;
 mod layout;
@@ -23,13 +24,14 @@ use rustix::{
     io::Errno,
 };
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 use uuid::Uuid;
 
 pub use self::staging::Staging;
 use super::{
     pack::PackError,
-    snapshot::{Snapshot, SnapshotError},
+    snapshot::{Snapshot, SnapshotError, hexadecimal},
 };
 use crate::entropy;
 
@@ -38,6 +40,9 @@ const GIT_DIR: &str = "git";
 
 /// Where a repository that is not as it was left is kept for the operator.
 const CORRUPT_DIR: &str = "corrupt";
+
+/// Where a repository is while another takes its place.
+const FORMER_DIR: &str = "former";
 
 const META_FILE: &str = "meta.json";
 const LOCK_FILE: &str = "lock";
@@ -85,35 +90,45 @@ pub struct Meta {
     pub snapshot: Option<String>,
     /// Bytes that it takes on disk.
     pub mirror_bytes: u64,
+    /// The digest of the address that it was fetched from.
+    pub source: Option<String>,
 }
 
 /// A claimed mirror.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Mirror {
     dir: PathBuf,
     lease_epoch: u64,
     meta: Meta,
+    source: String,
 }
 
 impl Mirror {
-    /// Takes the mirror of a project for a lease: makes it if there is none, removes what an interrupted
-    /// sync left, puts its configuration right, and sets it aside if it is not as HiveSync left it.
+    /// Takes the mirror of a project for a lease that fetches from `address`: makes it if there is none, removes what an
+    /// interrupted sync left, puts its configuration right, and sets it aside if it is not as HiveSync left it.
     ///
     /// # Errors
     /// If a newer lease has claimed it, if it stays locked, or if the disk fails. Blocks.
-    pub fn claim(data_dir: &Path, project_id: Uuid, lease_epoch: u64) -> Result<Self, MirrorError> {
+    pub fn claim(
+        data_dir: &Path,
+        project_id: Uuid,
+        lease_epoch: u64,
+        address: &str,
+    ) -> Result<Self, MirrorError> {
         let repos = data_dir.join("repos");
         disk::private_dir(&repos)?;
         let dir = repos.join(project_id.hyphenated().to_string());
         disk::private_dir(&dir)?;
         disk::sync(&repos)?;
-        let mut mirror = Self { dir, lease_epoch, meta: Meta::default() };
+        let source = hexadecimal(&Sha256::digest(address));
+        let mut mirror = Self { dir, lease_epoch, meta: Meta::default(), source };
         let _lock = mirror.lock()?;
         mirror.meta = mirror.read_meta();
         if mirror.meta.lease_epoch > lease_epoch {
             return Err(MirrorError::Superseded);
         }
         mirror.meta.lease_epoch = lease_epoch;
+        mirror.put_back()?;
         mirror.sweep()?;
         mirror.restore()?;
         mirror.write_meta()?;
@@ -132,12 +147,33 @@ impl Mirror {
         &self.meta
     }
 
+    /// Whether what it holds was fetched from the address that it is fetched from now.
+    #[must_use]
+    pub fn is_of_its_source(&self) -> bool {
+        self.meta.source.as_ref() == Some(&self.source)
+    }
+
     /// A repository beside the mirror to fetch into, with the mirror's refs and access to its objects.
     ///
     /// # Errors
     /// If it cannot be made.
     pub fn stage(&self) -> Result<Staging, MirrorError> {
-        Ok(Staging::create(&self.dir, &self.git_dir())?)
+        Ok(Staging::upon(&self.dir, &self.git_dir())?)
+    }
+
+    /// A repository beside the mirror to fetch into, which takes the mirror's place when it is published.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub fn stage_anew(&self) -> Result<Staging, MirrorError> {
+        Ok(Staging::empty(&self.dir)?)
+    }
+
+    /// Bytes that may be fetched into `staging` while the mirror may take `quota_bytes`.
+    #[must_use]
+    pub fn room_bytes(&self, staging: &Staging, quota_bytes: u64) -> u64 {
+        let kept_bytes = if staging.alternate().is_some() { self.meta.mirror_bytes } else { 0 };
+        quota_bytes.saturating_sub(kept_bytes)
     }
 
     /// Puts what was fetched in place of what was there. `fetched` is what `staging` holds, packed.
@@ -147,7 +183,7 @@ impl Mirror {
     /// If a newer lease has claimed the mirror meanwhile, if it would exceed `quota_bytes`, or if the
     /// disk fails; the mirror's refs are then as they were. Blocks.
     pub fn publish(
-        &mut self,
+        mut self,
         staging: Staging,
         fetched: &Snapshot,
         quota_bytes: u64,
@@ -157,13 +193,18 @@ impl Mirror {
             return Err(MirrorError::Superseded);
         }
         let git_dir = self.git_dir();
-        let mirror_bytes = disk::size_bytes(&git_dir)?.saturating_add(staging.packs_bytes()?);
+        let kept_bytes = if staging.alternate().is_some() { disk::size_bytes(&git_dir)? } else { 0 };
+        let mirror_bytes = kept_bytes.saturating_add(staging.packs_bytes()?);
         if mirror_bytes > quota_bytes {
             return Err(MirrorError::Quota);
         }
-        staging.move_packs(&git_dir)?;
-        staging.move_refs(&git_dir)?;
-        layout::write_head(&git_dir, fetched.head.as_deref())?;
+        let head = fetched.head.as_deref();
+        if staging.alternate().is_some() {
+            staging.move_to(&git_dir, head)?;
+        } else {
+            self.replace(&staging, head)?;
+        }
+        self.meta.source = Some(self.source.clone());
         self.meta.snapshot = Some(fetched.digest());
         self.meta.mirror_bytes = mirror_bytes;
         self.write_meta()?;
@@ -187,7 +228,7 @@ impl Mirror {
             Ok(_) => {}
         }
         let bytes = disk::size_bytes(&dir)?;
-        let mirror = Self { dir, lease_epoch: 0, meta: Meta::default() };
+        let mirror = Self { dir, lease_epoch: 0, meta: Meta::default(), source: String::new() };
         let _lock = mirror.lock()?;
         // Renamed first, so that nobody meets half a mirror.
         let trash = repos.join(format!("{}{}", disk::TRASH_PREFIX, entropy::uuid()));
@@ -242,6 +283,30 @@ impl Mirror {
 
     fn write_meta(&self) -> io::Result<()> {
         disk::write_atomically(&self.dir, META_FILE, &serde_json::to_vec(&self.meta)?)
+    }
+
+    /// Puts what was fetched anew in place of the repository, and removes that.
+    fn replace(&mut self, staging: &Staging, head: Option<&str>) -> io::Result<()> {
+        // Of what git left, nothing but packs and refs.
+        let new = Staging::empty(&self.dir)?;
+        staging.move_to(new.git_dir(), head)?;
+        // Whoever comes after a crash does not know which of the two is there.
+        self.meta = Meta { lease_epoch: self.lease_epoch, ..Meta::default() };
+        self.write_meta()?;
+        let (git_dir, former) = (self.git_dir(), self.dir.join(FORMER_DIR));
+        fs::rename(&git_dir, &former)?;
+        fs::rename(new.git_dir(), &git_dir)?;
+        disk::sync(&self.dir)?;
+        disk::remove_tree(&former)
+    }
+
+    /// Undoes half a replacement.
+    fn put_back(&self) -> io::Result<()> {
+        let (git_dir, former) = (self.git_dir(), self.dir.join(FORMER_DIR));
+        if fs::symlink_metadata(&git_dir).is_err() && disk::is_private_dir(&former).unwrap_or(false) {
+            fs::rename(&former, &git_dir)?;
+        }
+        Ok(())
     }
 
     /// Removes everything that does not belong into a mirror's directory.

@@ -30,18 +30,31 @@ const PACK_EXTENSIONS: [&str; 3] = ["pack", "rev", "idx"];
 #[derive(Debug)]
 pub struct Staging {
     git_dir: PathBuf,
+    alternate: Option<PathBuf>,
 }
 
 impl Staging {
-    pub(super) fn create(dir: &Path, mirror: &Path) -> io::Result<Self> {
-        let git_dir = dir.join(format!("staging-{}", entropy::uuid()));
-        layout::create(&git_dir)?;
-        let staging = Self { git_dir };
-        // The refs let git tell the other side what is here already.
+    /// A repository that stands on the objects of a mirror, and has its refs: by them git tells the other side what is
+    /// here already.
+    pub(super) fn upon(dir: &Path, mirror: &Path) -> io::Result<Self> {
+        let mut staging = Self::empty(dir)?;
+        staging.alternate = Some(mirror.join("objects"));
         match fs::copy(mirror.join(PACKED_REFS), staging.git_dir.join(PACKED_REFS)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(staging),
         }
+    }
+
+    pub(super) fn empty(dir: &Path) -> io::Result<Self> {
+        let git_dir = dir.join(format!("staging-{}", entropy::uuid()));
+        layout::create(&git_dir)?;
+        Ok(Self { git_dir, alternate: None })
+    }
+
+    /// Where git finds the objects that are here already; nowhere, if everything is to be fetched.
+    #[must_use]
+    pub fn alternate(&self) -> Option<&Path> {
+        self.alternate.as_deref()
     }
 
     /// The bare repository.
@@ -103,7 +116,14 @@ impl Staging {
         Ok(())
     }
 
-    pub(super) fn move_packs(&self, mirror: &Path) -> io::Result<()> {
+    /// Moves packs, and then all refs at once, into a bare repository, whose default branch is then `head`.
+    pub(super) fn move_to(&self, git_dir: &Path, head: Option<&str>) -> io::Result<()> {
+        self.move_packs(git_dir)?;
+        self.move_refs(git_dir)?;
+        layout::write_head(git_dir, head)
+    }
+
+    fn move_packs(&self, mirror: &Path) -> io::Result<()> {
         let target = mirror.join("objects/pack");
         let stems = self.stems()?;
         for extension in PACK_EXTENSIONS {
@@ -121,7 +141,7 @@ impl Staging {
     }
 
     /// One rename: all refs move, or none.
-    pub(super) fn move_refs(&self, mirror: &Path) -> io::Result<()> {
+    fn move_refs(&self, mirror: &Path) -> io::Result<()> {
         let source = self.git_dir.join(PACKED_REFS);
         disk::sync(&source)?;
         fs::rename(&source, mirror.join(PACKED_REFS))?;
