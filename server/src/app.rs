@@ -1,6 +1,6 @@
 //! The composition root: from a configuration to a running server. The only file that names every slice.
 
-use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use hivesync_migrations::{Migrator, MigratorTrait as _};
 use hivesync_proto::v1::{
@@ -45,7 +45,7 @@ use crate::{
         health::{self, Health},
         http_endpoints,
         listen::{self, Entrance},
-        policy::{self, Listener},
+        policy::{self, Audience, Listener},
         tls::Tls,
     },
 };
@@ -56,21 +56,6 @@ const MEMORY_KEYS_MAX: usize = 1_000_000;
 const SIGNALS_CHANNEL: &str = "signals";
 /// How often what nobody needs any more is swept out.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
-
-/// The services whose health is told one by one.
-const SERVICES: [&str; 11] = [
-    "hivesync.v1.AuthService",
-    "hivesync.v1.UserService",
-    "hivesync.v1.TeamService",
-    "hivesync.v1.ProjectService",
-    "hivesync.v1.PreviewService",
-    "hivesync.v1.JobService",
-    "hivesync.v1.NotificationService",
-    "hivesync.v1.WorkerService",
-    "hivesync.v1.AuditService",
-    "hivesync.v1.AdminService",
-    "grpc.health.v1.Health",
-];
 
 /// A running server.
 pub struct App {
@@ -344,7 +329,12 @@ async fn serve(
     let dispatch = jobs::dispatch::Dispatch::start(&base);
     let counted = dispatch.clone();
     let workers_connected = Arc::new(move || counted.workers_connected());
-    let health = Health::new(base.clone(), reporter, SERVICES.to_vec(), workers_connected);
+    let health = Health::new(
+        base.clone(),
+        reporter,
+        policy::services(|audience| audience != Audience::Local),
+        workers_connected,
+    );
     let looked = health.clone();
     base.tasks.every("health", health::LOOK_EVERY, move || {
         let health = looked.clone();
@@ -411,13 +401,7 @@ where
 
 /// Shows what the public listener serves, and with it the details of a status, so that tools can read a refusal.
 fn reflection() -> Result<ServerReflectionServer<impl ServerReflection>> {
-    let services: BTreeSet<&str> = policy::TABLE
-        .iter()
-        .filter(|row| Listener::Public.serves(row.audience, true))
-        .filter_map(|row| row.route.split_once('/'))
-        .map(|(service, _)| service)
-        .collect();
-    services
+    policy::services(|audience| Listener::Public.serves(audience, true))
         .into_iter()
         .fold(tonic_reflection::server::Builder::configure(), |builder, service| {
             builder.with_service_name(service)

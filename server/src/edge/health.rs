@@ -1,7 +1,7 @@
 //! Health: what the server depends on, looked at every two seconds, and told by `grpc.health.v1` and on the
 //! private listener.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use serde::Serialize;
@@ -66,14 +66,14 @@ impl Health {
     pub fn new(
         base: Arc<Base>,
         reporter: HealthReporter,
-        services: Vec<&'static str>,
+        services: BTreeSet<&'static str>,
         workers_connected: Arc<dyn Fn() -> usize + Send + Sync>,
     ) -> Self {
         let unknown = Report { condition: Condition::Failing, dependencies: Vec::new() };
         Self {
             base,
             reporter,
-            services: services.into(),
+            services: services.into_iter().collect(),
             workers_connected,
             latest: Arc::new(ArcSwap::from_pointee(unknown)),
             told: Arc::default(),
@@ -156,7 +156,8 @@ mod tests {
     async fn whoever_watches_is_told_only_what_changes() {
         let fixture = Fixture::new(Ports::default()).await;
         let (reporter, service) = tonic_health::server::health_reporter();
-        let health = Health::new(fixture.base.clone(), reporter, vec!["a service"], Arc::new(|| 1));
+        let health =
+            Health::new(fixture.base.clone(), reporter, BTreeSet::from(["a service"]), Arc::new(|| 1));
         health.look().await;
         let question = HealthCheckRequest { service: "a service".to_owned() };
         let mut watched = HealthClient::new(service).watch(question).await.unwrap().into_inner();

@@ -1,7 +1,7 @@
 //! The policy: ONE table that says of every RPC who may call it and what the edge does with it. An RPC
 //! without a row is refused, and a test holds the table against the contract.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use crate::domain::access::Permission;
 
@@ -205,6 +205,12 @@ pub const TABLE: &[Row] = &[
     Row::new("grpc.health.v1.Health/Watch", Everywhere, Unmetered).stream(),
     Row::new("grpc.reflection.v1.ServerReflection/ServerReflectionInfo", Local, Unmetered).stream(),
 ];
+
+/// The services with an RPC for such an audience, sorted.
+pub fn services(wanted: impl Fn(Audience) -> bool) -> BTreeSet<&'static str> {
+    let rows = TABLE.iter().filter(|row| wanted(row.audience));
+    rows.filter_map(|row| row.route.split_once('/')).map(|(service, _)| service).collect()
+}
 
 /// A listener of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
