@@ -3,7 +3,6 @@
 use std::{collections::HashSet, fs, os::unix::fs::MetadataExt as _, path::Path, time::Duration};
 
 use rustix::fs::Access;
-
 use url::Url;
 
 use super::{

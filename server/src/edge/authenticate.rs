@@ -4,10 +4,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, header::AUTHORIZATION, request::Parts};
 
-use super::{
-    permits,
-    policy::{Audience, Row},
-};
+use super::policy::{Audience, Row};
 use crate::{
     base::{
         actor::Actor,
@@ -56,7 +53,7 @@ impl Authenticator {
                 Actor::Worker
             }
         };
-        if permits(row, &actor) { Ok(actor) } else { Err(Error::new(Reason::PermissionDenied)) }
+        if row.permits(&actor) { Ok(actor) } else { Err(Error::new(Reason::PermissionDenied)) }
     }
 
     /// The device key that the caller of `row` proves to hold, if the policy asks for it. Anybody can make

@@ -38,14 +38,14 @@ use client_ip::ClientAddress;
 use futures::FutureExt as _;
 use http::{HeaderValue, Request, Response, request::Parts};
 use metrics::{Counter, Histogram};
-use policy::{Audience, Listener, Row};
+use policy::{Listener, Row};
 use shed::{Place, Shed};
 use stream::{Streams, while_allowed};
 use tonic::{Code, body::Body};
 use tower::Service;
 
 use crate::base::{
-    actor::{Actor, PlatformRole},
+    actor::Actor,
     clock::Stopwatch,
     ctx::{Base, Call, CorrelationId, Ctx},
     error::{Error, Reason, Result},
@@ -303,17 +303,6 @@ where
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let gate = self.clone();
         Box::pin(async move { Ok(gate.pass(request).await) })
-    }
-}
-
-/// Whether a call was made by the actor that its audience wants.
-fn permits(row: &Row, actor: &Actor) -> bool {
-    match row.audience {
-        Audience::Public | Audience::Everywhere | Audience::Local => true,
-        Audience::User => matches!(actor, Actor::User(_)),
-        Audience::Person => matches!(actor, Actor::User(user) if user.role != PlatformRole::Service),
-        Audience::Operator => matches!(actor, Actor::User(user) if user.role == PlatformRole::Admin),
-        Audience::Worker => matches!(actor, Actor::Worker),
     }
 }
 

@@ -3,7 +3,10 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use crate::domain::access::Permission;
+use crate::{
+    base::actor::{Actor, PlatformRole},
+    domain::access::Permission,
+};
 
 /// Which listener serves the RPC, and whom it wants to know before the call reaches a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +118,18 @@ impl Row {
         match self.rate {
             Credentials | Refresh => Duration::from_secs(20),
             _ => Duration::from_secs(60),
+        }
+    }
+
+    /// Whether `actor` is whom the audience wants.
+    #[must_use]
+    pub fn permits(&self, actor: &Actor) -> bool {
+        match self.audience {
+            Public | Everywhere | Local => true,
+            User => matches!(actor, Actor::User(_)),
+            Person => matches!(actor, Actor::User(user) if user.role != PlatformRole::Service),
+            Operator => matches!(actor, Actor::User(user) if user.role == PlatformRole::Admin),
+            Worker => matches!(actor, Actor::Worker),
         }
     }
 }

@@ -3,16 +3,12 @@
 pub mod settings;
 mod source;
 
-use std::{
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
 use url::Url;
 
-pub use source::{Fault, Source};
+pub use source::{Fault, Source, private_directory};
 
 use super::{
     db::DbOptions,
@@ -314,12 +310,4 @@ impl Secrets {
             }
         }
     }
-}
-
-/// Makes `directory`, and its parents, for this user only.
-///
-/// # Errors
-/// If the directory cannot be made or its mode cannot be set.
-pub fn private_directory(directory: &Path) -> std::io::Result<()> {
-    source::private_directory(directory)
 }

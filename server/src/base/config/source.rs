@@ -289,7 +289,11 @@ pub(super) fn generated_secret(directory: &Path, name: &str) -> io::Result<Secre
     }
 }
 
-pub(super) fn private_directory(directory: &Path) -> io::Result<()> {
+/// Makes `directory`, and its parents, for this user only.
+///
+/// # Errors
+/// If the directory cannot be made or its mode cannot be set.
+pub fn private_directory(directory: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     fs::set_permissions(directory, fs::Permissions::from_mode(0o700))
 }
