@@ -1,6 +1,6 @@
 //! Listeners: accept, speak TLS and HTTP, bound every connection, and drain when the server stops.
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
 use futures::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
 use http::{Request, Response};
@@ -204,18 +204,7 @@ where
         let answer = service.clone().oneshot(request);
         async move { answer.await.map(|response| response.map(|body| Answering::new(body, call))) }
     });
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HANDSHAKE_TIMEOUT);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .max_concurrent_streams(STREAMS_MAX)
-        .max_header_list_size(HEADERS_BYTES_MAX)
-        .max_pending_accept_reset_streams(PENDING_RESETS_MAX)
-        .keep_alive_interval(KEEPALIVE_EVERY)
-        .keep_alive_timeout(KEEPALIVE_TIMEOUT);
+    let builder = http_builder();
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
     // Polled only when they are woken themselves, and not with each frame of the connection.
@@ -229,6 +218,36 @@ where
         _ = connection.as_mut() => return,
         end = ends.select_next_some() => end,
     };
+    farewell(connection, &activity, end).await;
+}
+
+/// HTTP/1 and HTTP/2, with everything bounded.
+fn http_builder() -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HANDSHAKE_TIMEOUT);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_header_list_size(HEADERS_BYTES_MAX)
+        .max_pending_accept_reset_streams(PENDING_RESETS_MAX)
+        .keep_alive_interval(KEEPALIVE_EVERY)
+        .keep_alive_timeout(KEEPALIVE_TIMEOUT);
+    builder
+}
+
+/// Ends a connection in good order.
+async fn farewell<I, S>(
+    mut connection: Pin<&mut auto::Connection<'_, TokioIo<I>, S, TokioExecutor>>,
+    activity: &Activity,
+    end: End,
+) where
+    I: AsyncRead + AsyncWrite + Unpin + 'static,
+    S: hyper::service::Service<Request<Incoming>, Response = Response<Answering>, Error = Infallible>,
+    S::Future: Send + 'static,
+{
     match end {
         End::Idle => {
             connection.as_mut().graceful_shutdown();
