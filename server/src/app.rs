@@ -1,5 +1,7 @@
 //! The composition root: from a configuration to a running server. The only file that names every slice.
 
+mod commands;
+
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use hivesync_migrations::{Migrator, MigratorTrait as _};
@@ -12,14 +14,13 @@ use hivesync_proto::v1::{
 };
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
-use tonic::{body::Body, service::Routes};
+use tonic::service::Routes;
+use tonic_health::pb::health_server::{Health as HealthService, HealthServer};
 use tonic_reflection::server::v1::{ServerReflection, ServerReflectionServer};
-use tower::Service;
 use url::Url;
 
 use crate::{
     base::{
-        actor::PlatformRole,
         blob::Blobs,
         clock::Clock,
         config::{self, Config},
@@ -50,10 +51,10 @@ use crate::{
     },
 };
 
+pub use commands::{beside, migrate, pending_migrations, reinstate, set_role, suspend};
+
 /// Keys that the in-memory store holds at most.
 const MEMORY_KEYS_MAX: usize = 1_000_000;
-/// The channel on which servers wake each other.
-const SIGNALS_CHANNEL: &str = "signals";
 /// How often what nobody needs any more is swept out.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
@@ -199,7 +200,7 @@ async fn build_base(config: Config, clock: Clock, public_url: &Url, tasks: Tasks
     let limiter = Limiter::new(kv.clone(), kv::millis(&clock), 1);
     let signals = Signals::default();
     if config.redis_url.is_some() {
-        relay_signals(&signals, &kv, &tasks).await?;
+        signals.share(&kv, &tasks).await?;
     }
     let ports = plug_ports(&config, &entropy)?;
     Ok(Arc::new(Base {
@@ -216,41 +217,6 @@ async fn build_base(config: Config, clock: Clock, public_url: &Url, tasks: Tasks
         tasks,
         ports,
     }))
-}
-
-/// Has servers that share a key store wake each other.
-async fn relay_signals(signals: &Signals, kv: &Kv, tasks: &Tasks) -> Result<()> {
-    let mut arriving = kv.subscribe(SIGNALS_CHANNEL).await?;
-    let woken = signals.clone();
-    tasks.spawn("signals in", async move {
-        use tokio::sync::broadcast::error::RecvError;
-        loop {
-            match arriving.recv().await {
-                Ok(payload) => {
-                    let text = String::from_utf8_lossy(&payload);
-                    if let Some((kind, id)) = text.split_once(' ')
-                        && let Ok(id) = id.parse()
-                    {
-                        woken.raise_here(kind, id);
-                    }
-                }
-                Err(RecvError::Lagged(_)) => {}
-                Err(RecvError::Closed) => return,
-            }
-        }
-    });
-    let (sender, mut leaving) = tokio::sync::mpsc::channel::<String>(4096);
-    signals.relay_through(move |topic| {
-        // A wake-up is a hint: whoever misses it looks again after a while.
-        let _ = sender.try_send(format!("{} {}", topic.kind, topic.id));
-    });
-    let kv = kv.clone();
-    tasks.spawn("signals out", async move {
-        while let Some(payload) = leaving.recv().await {
-            let _ = kv.publish(SIGNALS_CHANNEL, payload).await;
-        }
-    });
-    Ok(())
 }
 
 /// What slices ask of slices that are ranked after them.
@@ -324,17 +290,35 @@ async fn serve(
     start_background(&base);
     let tokens = base.ports.get::<auth::AccessTokens>()?.clone();
     let edge = Edge::new(base.clone(), Authenticator::new(tokens, authorities(&base.config, &addresses)));
-    let (reporter, health_service) = tonic_health::server::health_reporter();
-    let health_service = health_service.max_decoding_message_size(health::QUESTION_BYTES_MAX);
     let dispatch = jobs::dispatch::Dispatch::start(&base);
-    let counted = dispatch.clone();
-    let workers_connected = Arc::new(move || counted.workers_connected());
-    let health = Health::new(
-        base.clone(),
-        reporter,
-        policy::services(|audience| audience != Audience::Local),
-        workers_connected,
-    );
+    let (health, health_service) = start_health(&base, &dispatch);
+    let gate = |listener, services: Routes| {
+        let services = services.add_service(health_service.clone()).prepare();
+        edge.gate(listener, http_endpoints::service(services.into_axum_router()))
+    };
+
+    let public = gate(Listener::Public, public_services(&base)?);
+    let origins = cors::layer(&base.config.cors_origins);
+    let public = http_endpoints::public(edge.clone(), base.blobs.routes(), public, origins);
+    let private = http_endpoints::private(http_endpoints::Private { metrics, health: health.clone() });
+    let entrance = Entrance::new(tls, edge.client_address().clone(), base.tasks.clone());
+    entrance.serve("public", listeners.public, public);
+    entrance.serve("admin", listeners.admin, gate(Listener::Admin, admin_services(&base)));
+    entrance.serve("worker", listeners.worker, gate(Listener::Worker, worker_services(&base, dispatch)));
+    entrance.in_clear().serve("metrics", listeners.metrics, http_endpoints::service(private));
+    Ok(App { base, edge, health, addresses })
+}
+
+/// Looks at what the server depends on, again and again, and the service that tells of it.
+fn start_health(
+    base: &Arc<Base>,
+    dispatch: &jobs::dispatch::Dispatch,
+) -> (Health, HealthServer<impl HealthService>) {
+    let (reporter, service) = tonic_health::server::health_reporter();
+    let dispatch = dispatch.clone();
+    let workers_connected = Arc::new(move || dispatch.workers_connected());
+    let services = policy::services(|audience| audience != Audience::Local);
+    let health = Health::new(base.clone(), reporter, services, workers_connected);
     let looked = health.clone();
     base.tasks.every("health", health::LOOK_EVERY, move || {
         let health = looked.clone();
@@ -343,40 +327,14 @@ async fn serve(
             Ok(())
         }
     });
-
-    let mut public = public_services(&base).add_service(health_service.clone());
-    if base.config.environment.is_local() {
-        public = public.add_service(reflection()?);
-    }
-    let bytes_max = base.config.limits.message_bytes_max;
-    let admin = Routes::new(health_service.clone())
-        .add_service(AuditServiceServer::new(audit::Rpc).max_decoding_message_size(bytes_max))
-        .add_service(AdminServiceServer::new(admin::Rpc).max_decoding_message_size(bytes_max));
-    let dispatch = jobs::dispatch::Rpc::new(dispatch);
-    let worker = Routes::new(health_service)
-        .add_service(WorkerServiceServer::new(dispatch).max_decoding_message_size(bytes_max));
-
-    let public = public_service(
-        &base,
-        edge.clone(),
-        edge.gate(Listener::Public, http_endpoints::service(public.prepare().into_axum_router())),
-    );
-    let admin = edge.gate(Listener::Admin, http_endpoints::service(admin.prepare().into_axum_router()));
-    let worker = edge.gate(Listener::Worker, http_endpoints::service(worker.prepare().into_axum_router()));
-    let private = http_endpoints::private(http_endpoints::Private { metrics, health: health.clone() });
-    let entrance = Entrance::new(tls, edge.client_address().clone(), base.tasks.clone());
-    entrance.serve("public", listeners.public, public);
-    entrance.serve("admin", listeners.admin, admin);
-    entrance.serve("worker", listeners.worker, worker);
-    entrance.in_clear().serve("metrics", listeners.metrics, http_endpoints::service(private));
-    Ok(App { base, edge, health, addresses })
+    (health, service.max_decoding_message_size(health::QUESTION_BYTES_MAX))
 }
 
-/// What users call.
-fn public_services(base: &Base) -> Routes {
+/// What users call, and in local mode what shows it to their tools.
+fn public_services(base: &Base) -> Result<Routes> {
     let bytes_max = base.config.limits.message_bytes_max;
     let mirrors = projects::Mirrors::new(base.config.repos_dir(), base.tasks.clone());
-    Routes::new(AuthServiceServer::new(auth::Rpc).max_decoding_message_size(bytes_max))
+    let services = Routes::new(AuthServiceServer::new(auth::Rpc).max_decoding_message_size(bytes_max))
         .add_service(UserServiceServer::new(users::Rpc).max_decoding_message_size(bytes_max))
         .add_service(TeamServiceServer::new(teams::Rpc).max_decoding_message_size(bytes_max))
         .add_service(
@@ -387,16 +345,21 @@ fn public_services(base: &Base) -> Routes {
         .add_service(
             NotificationServiceServer::new(notifications::Rpc::default())
                 .max_decoding_message_size(bytes_max),
-        )
+        );
+    Ok(if base.config.environment.is_local() { services.add_service(reflection()?) } else { services })
 }
 
-/// gRPC and gRPC-Web, with signed objects beside them, for browsers of the configured origins too.
-fn public_service<S>(base: &Base, edge: Edge, rpcs: S) -> http_endpoints::PublicService<S>
-where
-    S: Service<http::Request<Body>, Response = http::Response<Body>> + Clone + Send + 'static,
-    S::Future: Send,
-{
-    http_endpoints::public(edge, base.blobs.routes(), rpcs, cors::layer(&base.config.cors_origins))
+/// What operators call.
+fn admin_services(base: &Base) -> Routes {
+    let bytes_max = base.config.limits.message_bytes_max;
+    Routes::new(AuditServiceServer::new(audit::Rpc).max_decoding_message_size(bytes_max))
+        .add_service(AdminServiceServer::new(admin::Rpc).max_decoding_message_size(bytes_max))
+}
+
+/// What workers call.
+fn worker_services(base: &Base, dispatch: jobs::dispatch::Dispatch) -> Routes {
+    let dispatch = WorkerServiceServer::new(jobs::dispatch::Rpc::new(dispatch));
+    Routes::new(dispatch.max_decoding_message_size(base.config.limits.message_bytes_max))
 }
 
 /// Shows what the public listener serves, and with it the details of a status, so that tools can read a refusal.
@@ -422,72 +385,4 @@ fn authorities(config: &Config, addresses: &Addresses) -> Vec<String> {
         authorities.push(format!("localhost:{}", addresses.public.port()));
     }
     authorities
-}
-
-/// What a command works with that does its work beside the server, without listening.
-///
-/// # Errors
-/// Whatever cannot be opened or reached.
-pub async fn beside(config: Config, clock: Clock) -> Result<Arc<Base>> {
-    prepare_data_dir(&config)?;
-    let public_url = match &config.public_url {
-        Some(url) => url.clone(),
-        None => Url::parse(&format!("http://{}", config.listen.public)).map_err(Error::internal)?,
-    };
-    build_base(config, clock, &public_url, Tasks::default()).await
-}
-
-/// Gives the account with the address `email` another role on the platform.
-///
-/// # Errors
-/// `NOT_FOUND` if there is no such account.
-pub async fn set_role(base: Arc<Base>, email: &str, role: PlatformRole) -> Result<()> {
-    let ctx = Ctx::system(base, "operator command")?;
-    users::set_role(&ctx, &users::Email::new(email), role).await
-}
-
-/// Shuts the account with the address `email`, and ends its sessions.
-///
-/// # Errors
-/// `NOT_FOUND` if there is no such account.
-pub async fn suspend(base: Arc<Base>, email: &str) -> Result<()> {
-    auth::suspend(&Ctx::system(base, "operator command")?, &users::Email::new(email)).await
-}
-
-/// Opens an account that was shut.
-///
-/// # Errors
-/// `NOT_FOUND` if there is no such account.
-pub async fn reinstate(base: Arc<Base>, email: &str) -> Result<()> {
-    auth::reinstate(&Ctx::system(base, "operator command")?, &users::Email::new(email)).await
-}
-
-/// Migrations that the database lacks.
-///
-/// # Errors
-/// `UNAVAILABLE` if the database cannot be reached.
-pub async fn pending_migrations(config: &Config) -> Result<usize> {
-    let db = connect_for_migration(config).await?;
-    let pending = Migrator::get_pending_migrations(db.migration_connection()).await?.len();
-    db.close().await;
-    Ok(pending)
-}
-
-/// Brings the database's schema up to date; returns how many migrations that took.
-///
-/// # Errors
-/// `UNAVAILABLE` if the database cannot be reached, `INTERNAL` if a migration fails.
-pub async fn migrate(config: &Config) -> Result<usize> {
-    let db = connect_for_migration(config).await?;
-    let pending = Migrator::get_pending_migrations(db.migration_connection()).await?.len();
-    Migrator::up(db.migration_connection(), None).await?;
-    db.close().await;
-    Ok(pending)
-}
-
-async fn connect_for_migration(config: &Config) -> Result<Db> {
-    if config.environment.is_local() {
-        prepare_data_dir(config)?;
-    }
-    Db::connect(&config.database).await
 }

@@ -3,11 +3,22 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
-use tokio::sync::watch;
+use bytes::Bytes;
+use tokio::sync::{
+    broadcast::{self, error::RecvError},
+    mpsc, watch,
+};
 use uuid::Uuid;
+
+use super::{error::Result, kv::Kv, task::Tasks};
+
+/// The channel on which servers wake each other.
+const CHANNEL: &str = "signals";
+/// Wake-ups that wait to be passed on; more are lost.
+const LEAVING_MAX: usize = 4_096;
 
 /// What changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -32,27 +43,27 @@ impl Topic {
     }
 }
 
-/// Where wake-ups are raised and awaited, within this process and, through a relay, beyond it.
+/// Where wake-ups are raised and awaited, within this process and, if it is shared, beyond it.
 #[derive(Clone, Default)]
 pub struct Signals {
     topics: Arc<Mutex<Topics>>,
-    relay: Arc<Mutex<Option<Relay>>>,
+    leaving: Arc<OnceLock<mpsc::Sender<String>>>,
 }
 
 type Topics = HashMap<(String, Uuid), watch::Sender<u64>>;
-type Relay = Box<dyn Fn(&Topic) + Send + Sync>;
 
 impl Signals {
     /// Wakes everybody who listens to `topic`, here and on the other servers.
     pub fn raise(&self, topic: Topic) {
         self.raise_here(topic.kind, topic.id);
-        if let Some(relay) = self.relay.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
-            relay(&topic);
+        if let Some(leaving) = self.leaving.get() {
+            // A wake-up is a hint: whoever misses it looks again after a while.
+            let _ = leaving.try_send(format!("{} {}", topic.kind, topic.id));
         }
     }
 
     /// Wakes everybody in this process who listens to a topic that another server raised.
-    pub fn raise_here(&self, kind: &str, id: Uuid) {
+    fn raise_here(&self, kind: &str, id: Uuid) {
         let mut topics = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (kind.to_owned(), id);
         let Some(sender) = topics.get(&key) else { return };
@@ -73,9 +84,40 @@ impl Signals {
         Listener(sender.subscribe())
     }
 
-    /// Passes every wake-up on to the other servers through `relay`, which must not block.
-    pub fn relay_through(&self, relay: impl Fn(&Topic) + Send + Sync + 'static) {
-        *self.relay.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(relay));
+    /// Has servers that share `kv` wake each other.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` if the key store does not answer.
+    pub async fn share(&self, kv: &Kv, tasks: &Tasks) -> Result<()> {
+        tasks.spawn("signals in", self.clone().hear(kv.subscribe(CHANNEL).await?));
+        let (sender, leaving) = mpsc::channel(LEAVING_MAX);
+        if self.leaving.set(sender).is_ok() {
+            tasks.spawn("signals out", pass_on(leaving, kv.clone()));
+        }
+        Ok(())
+    }
+
+    async fn hear(self, mut arriving: broadcast::Receiver<Bytes>) {
+        loop {
+            match arriving.recv().await {
+                Ok(payload) => {
+                    let text = String::from_utf8_lossy(&payload);
+                    if let Some((kind, id)) = text.split_once(' ')
+                        && let Ok(id) = id.parse()
+                    {
+                        self.raise_here(kind, id);
+                    }
+                }
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return,
+            }
+        }
+    }
+}
+
+async fn pass_on(mut leaving: mpsc::Receiver<String>, kv: Kv) {
+    while let Some(payload) = leaving.recv().await {
+        let _ = kv.publish(CHANNEL, payload).await;
     }
 }
 
