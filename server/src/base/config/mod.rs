@@ -205,7 +205,6 @@ impl Config {
         let environment = reader.environment();
         let data_dir = reader.data_dir();
         let secrets = Secrets { environment, directory: data_dir.join("secrets") };
-        let loopback = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
         let config = Self {
             environment,
             database: DbOptions {
@@ -222,25 +221,11 @@ impl Config {
                 access_key_id: source.text("AWS_ACCESS_KEY_ID"),
                 secret_access_key: reader.secret_text("AWS_SECRET_ACCESS_KEY"),
             },
-            listen: Listen {
-                public: reader.parsed("LISTEN_ADDR", loopback(7440)),
-                worker: reader.parsed("WORKER_LISTEN_ADDR", loopback(7441)),
-                admin: reader.parsed("ADMIN_LISTEN_ADDR", loopback(7442)),
-                metrics: reader.parsed("METRICS_LISTEN_ADDR", loopback(7443)),
-            },
+            listen: Listen::read(&mut reader),
             public_url: reader.parsed_optional("PUBLIC_URL"),
             tls: reader.tls_files(),
             tls_terminated_by_proxy: reader.parsed("TLS_TERMINATED_BY_PROXY", false),
-            tokens: Tokens {
-                secret: match source.text("JWT_KEYS_DIR") {
-                    Some(_) => reader.secret("JWT_SECRET"),
-                    None => secrets.required(&mut reader, "JWT_SECRET"),
-                },
-                keys_dir: source.text("JWT_KEYS_DIR").map(PathBuf::from),
-                issuer: source.text("JWT_ISSUER").unwrap_or_else(|| "hivesync".to_owned()),
-                audience: source.text("JWT_AUDIENCE").unwrap_or_else(|| "hivesync-api".to_owned()),
-                life: Duration::from_secs(reader.parsed("ACCESS_TOKEN_SECS", 900)),
-            },
+            tokens: Tokens::read(source, &mut reader, &secrets),
             worker_shared_secret: secrets.required(&mut reader, "WORKER_SHARED_SECRET").unwrap_or_else(empty),
             field_key: secrets.required(&mut reader, "FIELD_KEY").unwrap_or_else(empty),
             preview_keys: [
@@ -261,12 +246,7 @@ impl Config {
             },
             allow_embedded_stores: reader.parsed("ALLOW_EMBEDDED_STORES", false),
             drain: Duration::from_secs(reader.parsed("DRAIN_SECS", 20)),
-            limits: Limits {
-                message_bytes_max: reader.parsed("MESSAGE_BYTES_MAX", 4 * 1024 * 1024),
-                calls_max: reader.parsed("CALLS_MAX", 4096),
-                mirror_bytes_max: reader.parsed("MIRROR_BYTES_MAX", 2 * 1024 * 1024 * 1024),
-                rate_limits: reader.switch("RATE_LIMITS", true),
-            },
+            limits: Limits::read(&mut reader),
             data_dir,
         };
         (config, reader.into_faults())
@@ -276,6 +256,45 @@ impl Config {
     #[must_use]
     pub fn repos_dir(&self) -> PathBuf {
         self.data_dir.join("repos")
+    }
+}
+
+impl Listen {
+    fn read(reader: &mut source::Reader<'_>) -> Self {
+        let loopback = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
+        Self {
+            public: reader.parsed("LISTEN_ADDR", loopback(7440)),
+            worker: reader.parsed("WORKER_LISTEN_ADDR", loopback(7441)),
+            admin: reader.parsed("ADMIN_LISTEN_ADDR", loopback(7442)),
+            metrics: reader.parsed("METRICS_LISTEN_ADDR", loopback(7443)),
+        }
+    }
+}
+
+impl Tokens {
+    fn read(source: &Source, reader: &mut source::Reader<'_>, secrets: &Secrets) -> Self {
+        let keys_dir = source.text("JWT_KEYS_DIR").map(PathBuf::from);
+        Self {
+            secret: match &keys_dir {
+                Some(_) => reader.secret("JWT_SECRET"),
+                None => secrets.required(reader, "JWT_SECRET"),
+            },
+            keys_dir,
+            issuer: source.text("JWT_ISSUER").unwrap_or_else(|| "hivesync".to_owned()),
+            audience: source.text("JWT_AUDIENCE").unwrap_or_else(|| "hivesync-api".to_owned()),
+            life: Duration::from_secs(reader.parsed("ACCESS_TOKEN_SECS", 900)),
+        }
+    }
+}
+
+impl Limits {
+    fn read(reader: &mut source::Reader<'_>) -> Self {
+        Self {
+            message_bytes_max: reader.parsed("MESSAGE_BYTES_MAX", 4 * 1024 * 1024),
+            calls_max: reader.parsed("CALLS_MAX", 4096),
+            mirror_bytes_max: reader.parsed("MIRROR_BYTES_MAX", 2 * 1024 * 1024 * 1024),
+            rate_limits: reader.switch("RATE_LIMITS", true),
+        }
     }
 }
 
