@@ -1,7 +1,7 @@
 //! Projects: linking a repository, syncing its mirror, and reading it.
 
 use hivesync::{
-    ErrorKind, ErrorReason,
+    ErrorReason,
     auth::Platform,
     jobs::JobState,
     page::PageRequest,
@@ -82,7 +82,7 @@ async fn a_sync_follows_the_repository(world: World) {
     assert_eq!(ada.sync(project.id).await.state, JobState::Succeeded);
     let query = FileQuery { commit: Some(second), ..FileQuery::default() };
     let former = ada.client.projects().read_file(project.id, "index.html", query).await;
-    assert_eq!(former.err().expect("refused").kind(), &ErrorKind::NotFound);
+    assert_eq!(former.err().expect("refused").reason(), Some(ErrorReason::NotFound));
 }
 
 async fn creating_twice_with_one_key_creates_once(world: World) {
