@@ -273,6 +273,7 @@ pub async fn sweep(base: Arc<Base>) -> Result<()> {
     let ctx = Ctx::system(base, "sweep")?;
     let tx = ctx.begin().await?;
     idempotency::sweep(&ctx, &tx).await?;
+    outbox::sweep(&ctx, &tx).await?;
     tx.commit().await?;
     auth::sweep(&ctx).await?;
     projects::sweep(&ctx).await?;

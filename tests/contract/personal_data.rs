@@ -4,13 +4,18 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
+use hivesync_proto::v1 as pb;
+use hivesync_server::app;
 use hivesync_tests::{
     backend::Backend,
+    on_each_backend,
     rows::{self, Column},
     world::World,
 };
+use uuid::Uuid;
 
 /// Parts of names that give a column about a person away.
 const TELLING: [&str; 10] = [
@@ -91,6 +96,45 @@ async fn every_column_has_an_entry_production() {
         every_column_has_an_entry(Backend::Production).await;
     }
 }
+
+/// A project's address may be changed, so nothing else keeps it.
+async fn the_address_of_a_repository_stands_with_its_project(mut world: World) {
+    world.stop_worker().await;
+    let ada = world.caller("ada").await;
+    let project = ada.project("site", "https://git.example.com/ada-lovelace/diary").await;
+    let request =
+        pb::SyncRepositoryRequest { project_id: project.id, idempotency_key: Uuid::new_v4().to_string() };
+    let _: pb::Job = ada.get("hivesync.v1.ProjectService/SyncRepository", request).await;
+    let rows = rows::snapshot(&world, |_| false).await;
+    assert_eq!(rows["job_payloads"].len(), 1);
+    let holds_it = |lines: &Vec<String>| lines.iter().any(|line| line.contains("ada-lovelace"));
+    let tables: Vec<&String> =
+        rows.iter().filter(|(_, lines)| holds_it(lines)).map(|(table, _)| table).collect();
+    assert_eq!(tables, ["projects"]);
+}
+
+async fn an_event_that_cannot_be_delivered_is_forgotten(world: World) {
+    let now = world.app().base().clock.now();
+    for (payload, age) in [("old", Duration::from_secs(8 * 24 * 60 * 60)), ("young", Duration::from_secs(60))]
+    {
+        let happened_at = (now - age).as_micros();
+        let event = format!(
+            "INSERT INTO outbox_events (id, kind, payload, correlation_id, attempts, due_at, created_at)
+             VALUES ({}, 'test', '{payload}', 'correlation', 20, {happened_at}, {happened_at})",
+            rows::literal(&world, Uuid::new_v4())
+        );
+        rows::change(&world, &event).await;
+    }
+    app::sweep(world.app().base().clone()).await.unwrap();
+    let rows = rows::snapshot(&world, |column| column.name != "payload").await;
+    assert_eq!(rows["outbox_events"].len(), 1);
+    assert!(rows["outbox_events"][0].contains("young"));
+}
+
+on_each_backend!(
+    the_address_of_a_repository_stands_with_its_project,
+    an_event_that_cannot_be_delivered_is_forgotten,
+);
 
 #[test]
 fn what_is_called_like_a_person_is_about_one() {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use sea_orm::{ConnectionTrait as _, DbBackend, Statement};
+use uuid::Uuid;
 
 use crate::world::World;
 
@@ -72,6 +73,15 @@ pub async fn settle(world: &World) {
 pub async fn change(world: &World, sql: &str) {
     let connection = world.app().base().db.migration_connection();
     connection.execute_unprepared(sql).await.expect("the database answers");
+}
+
+/// How an identifier is written in a statement.
+#[must_use]
+pub fn literal(world: &World, id: Uuid) -> String {
+    match backend(world) {
+        DbBackend::Sqlite => format!("x'{}'", id.simple()),
+        _ => format!("'{id}'"),
+    }
 }
 
 fn backend(world: &World) -> DbBackend {

@@ -28,8 +28,10 @@ pub const TOPIC: Topic = Topic::all("outbox");
 const BATCH: u64 = 64;
 /// How often the outbox is looked into without a wake-up.
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
-/// Deliveries after which an event is left to the operator.
+/// Deliveries after which an event is left to the operator: about an hour after it happened.
 const ATTEMPTS_MAX: i32 = 20;
+/// How long an event that could not be delivered is left to the operator.
+const UNDELIVERED_KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 mod row {
     use super::*;
@@ -161,6 +163,23 @@ async fn deliver(ctx: &Ctx, tx: &Tx, handlers: &Handlers, event: &row::Model) ->
     let ctx = cause.map_or_else(|| ctx.clone(), |correlation| ctx.clone().caused_by(correlation));
     for handler in handlers.0.get(event.kind.as_str()).into_iter().flatten() {
         handler.handle(&ctx, tx, &event.payload).await?;
+    }
+    Ok(())
+}
+
+/// Forgets events that could not be delivered, and that the operator has left for 7 days: they say whom they concern.
+///
+/// # Errors
+/// If the database does not answer.
+pub async fn sweep(ctx: &Ctx, tx: &Tx) -> Result<()> {
+    let forgotten = row::Entity::delete_many()
+        .filter(row::Column::Attempts.gte(ATTEMPTS_MAX))
+        .filter(row::Column::CreatedAt.lt(ctx.clock.now() - UNDELIVERED_KEPT))
+        .exec(&tx.sql())
+        .await?
+        .rows_affected;
+    if forgotten > 0 {
+        tracing::error!(event = "outbox.forgotten", forgotten);
     }
     Ok(())
 }

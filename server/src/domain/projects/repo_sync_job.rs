@@ -100,7 +100,7 @@ impl JobHandler for RepoSyncJob {
 
 fn project_of(job: &Job) -> Result<ProjectId> {
     match &job.work {
-        Work::RepoSync { project, .. } => Ok(*project),
+        Work::RepoSync { project } => Ok(*project),
         _ => Err(Error::internal("the job is not a sync")),
     }
 }

@@ -8,7 +8,7 @@ use crate::base::{
     ids::{PreviewId, ProjectId},
 };
 
-/// What a job is to do, as it is stored. Holds no secret.
+/// What a job is to do, as it is stored for good: names what is worked on, and holds no secret and nothing about a person.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Work {
@@ -16,10 +16,6 @@ pub enum Work {
     RepoSync {
         /// The project whose mirror it is.
         project: ProjectId,
-        /// Where the repository is.
-        url: String,
-        /// Bytes that the mirror may take.
-        quota_bytes: u64,
     },
     /// Check the files of a preview.
     PreviewVerify {
@@ -150,4 +146,19 @@ pub struct CleanupOutcome {
     pub mirrors_removed: u32,
     /// Bytes that were set free.
     pub bytes_freed: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn work_is_read_with_fields_that_it_had_before() {
+        let project = ProjectId(Uuid::from_u128(7));
+        let url = "https://git.example.com/mine";
+        let stored = format!(r#"{{"kind":"repo_sync","project":"{project}","url":"{url}","quota_bytes":1}}"#);
+        assert_eq!(serde_json::from_str::<Work>(&stored).unwrap(), Work::RepoSync { project });
+    }
 }

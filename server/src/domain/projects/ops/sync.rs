@@ -24,13 +24,11 @@ pub fn concurrency_key(project: ProjectId) -> String {
 pub async fn sync(ctx: &Ctx, project: ProjectId, idempotency_key: IdempotencyKey) -> Result<Queued> {
     let tx = ctx.begin().await?;
     let (project, grant) = require(ctx, &tx, project, Permission::SyncRepository).await?;
-    let link = project.link.ok_or_else(|| Error::new(Reason::RepositoryNotReady))?;
+    if project.link.is_none() {
+        return Err(Error::new(Reason::RepositoryNotReady));
+    }
     let job = NewJob {
-        work: Work::RepoSync {
-            project: project.id,
-            url: link.url,
-            quota_bytes: ctx.config.limits.mirror_bytes_max,
-        },
+        work: Work::RepoSync { project: project.id },
         team: project.team,
         project: Some(project.id),
         priority: Priority::Interactive,
