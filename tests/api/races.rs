@@ -29,6 +29,7 @@ on_each_backend!(
     a_team_has_two_hundred_projects,
     a_user_is_in_two_hundred_teams,
     a_team_has_five_hundred_members_and_invitations,
+    a_team_has_two_thousand_jobs_that_wait,
 );
 
 on_backend!(deadlock, Production; whoever_loses_a_deadlock_may_retry);
@@ -272,6 +273,24 @@ async fn a_team_has_five_hundred_members_and_invitations(world: World) {
     };
     repeat(498, invite).await;
     assert_one_is_refused(interleave(&world, invite(498), invite(499)).await);
+}
+
+async fn a_team_has_two_thousand_jobs_that_wait(mut world: World) {
+    let ada = world.user("ada").await;
+    let (site, blog) =
+        (ada.project("site", &Repository::sample()).await, ada.project("blog", &Repository::sample()).await);
+    world.stop_worker().await;
+    let team = rows::literal(&world, ada.me.personal_team_id);
+    let id = if world.backend() == Backend::Embedded { "randomblob(16)" } else { "gen_random_uuid()" };
+    let queue = format!(
+        "INSERT INTO jobs (id, kind, state, priority, team_id, attempts, infra_failures, lease_epoch, accepted,
+           due_at, created_at)
+         WITH RECURSIVE numbers(number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM numbers WHERE number < 1999)
+         SELECT {id}, 1, 1, 1, {team}, 0, 0, 0, false, 0, 0 FROM numbers"
+    );
+    rows::change(&world, &queue).await;
+    let sync = async |project: Uuid| ada.client.projects().sync(project).await.map(drop);
+    assert_one_is_refused(interleave(&world, sync(site.id), sync(blog.id)).await);
 }
 
 /// Two transactions that wait for each other: the one that the database ends can be made again.

@@ -88,6 +88,7 @@ async fn insert(ctx: &Ctx, tx: &Tx, new: NewJob) -> Result<Job> {
         correlation: ctx.call.correlation.as_str(),
         created_at: now,
     };
+    store::lock_team(tx, new.team).await?;
     if !store::insert(tx, &row, QUEUED_PER_TEAM_MAX).await? {
         return Err(Error::new(Reason::QuotaExceeded));
     }

@@ -18,7 +18,7 @@ pub(super) use lease::{
     EndedAttempt, Leased, accept, answer, cancelling, end, end_attempt, fenced, held_by, next_overdue,
     overdue, renew,
 };
-pub(super) use queue::{QueuedJob, active_with_key, cancel, insert, lock_key, raise_priority};
+pub(super) use queue::{QueuedJob, active_with_key, cancel, insert, lock_key, lock_team, raise_priority};
 pub use read::find;
 pub(super) use read::list;
 pub(super) use workers::Connected;

@@ -1,6 +1,6 @@
 //! Putting jobs into the queue.
 
-use sea_orm::{ActiveEnum as _, DbBackend, FromQueryResult};
+use sea_orm::{ActiveEnum as _, FromQueryResult};
 
 use super::{execute, read, rows};
 use crate::{
@@ -26,7 +26,7 @@ pub(in crate::domain::jobs) struct QueuedJob<'a> {
     pub created_at: Timestamp,
 }
 
-/// Puts a job into the queue, unless `queued_max` jobs of its team are there already; whether it did.
+/// Puts a job into the queue, unless `queued_max` jobs of its team, which is locked, are there already; whether it did.
 pub(in crate::domain::jobs) async fn insert(tx: &Tx, job: &QueuedJob<'_>, queued_max: u64) -> Result<bool> {
     let sql = "INSERT INTO jobs (id, kind, state, priority, team_id, project_id, concurrency_key, attempts, \
                infra_failures, lease_epoch, accepted, due_at, created_at) \
@@ -52,11 +52,20 @@ pub(in crate::domain::jobs) async fn insert(tx: &Tx, job: &QueuedJob<'_>, queued
     Ok(true)
 }
 
-/// Makes everybody else who queues a job of this key wait until the transaction ends. SQLite has one
-/// writer at a time in any case.
+/// Makes everybody else who queues a job of this key wait until the transaction ends.
 pub(in crate::domain::jobs) async fn lock_key(tx: &Tx, key: &str) -> Result<()> {
-    if tx.backend() == DbBackend::Postgres {
-        execute(tx, "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", vec![key.into()]).await?;
+    lock(tx, &format!("jobs-key:{key}")).await
+}
+
+/// Makes everybody else who queues a job of this team wait until the transaction ends.
+pub(in crate::domain::jobs) async fn lock_team(tx: &Tx, team: TeamId) -> Result<()> {
+    lock(tx, &format!("jobs-team:{team}")).await
+}
+
+/// Waits until no other transaction that has locked `name` is open.
+async fn lock(tx: &Tx, name: &str) -> Result<()> {
+    if tx.is_shared() {
+        execute(tx, "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", vec![name.into()]).await?;
     }
     Ok(())
 }
