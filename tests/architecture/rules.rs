@@ -147,6 +147,16 @@ fn floors_in_order(modules: &[Module]) -> Vec<String> {
     found
 }
 
+/// What comes over the wire reaches rows only by way of `ops`: neither `rpc` nor the workers' streams know `store`.
+fn only_ops_reach_the_store(modules: &[Module]) -> Vec<String> {
+    let is_above = |module: &Module| {
+        floor_of(&module.path) == Some(3) || begins(&module.path, &["domain", "jobs", "dispatch"])
+    };
+    references(modules, is_above, |path| floor_of(path) == Some(1))
+        .map(|(module, path)| violation(module, path, "what comes over the wire goes through ops"))
+        .collect()
+}
+
 /// A model has neither async nor I/O.
 fn models_are_pure(modules: &[Module]) -> Vec<String> {
     let mut found = Vec::new();
@@ -349,6 +359,7 @@ rules! {
     domain_below_edge: "domain::users::ops", "fn f() { crate::edge::policy::row(); }";
     base_at_the_bottom: "base::ctx", "use super::super::domain::users::User;";
     floors_in_order: "domain::users::store", "use super::{model::User, ops};";
+    only_ops_reach_the_store: "domain::jobs::dispatch::stream", "use crate::domain::jobs::store;";
     models_are_pure: "domain::users::model", "pub fn wait() -> tokio::time::Sleep { todo() }";
     only_rpc_knows_the_wire: "domain::users::ops::update", "use hivesync_proto::v1 as pb;";
     only_store_knows_sql: "domain::users::ops", "fn f() { log!(sea_orm::Set(1)); }";

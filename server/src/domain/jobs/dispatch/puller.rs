@@ -15,9 +15,8 @@ use crate::{
     domain::jobs::{
         TOPIC,
         handler::JobHandlers,
-        model::{Failure, FailureClass, Job, JobKind, LeaseId, LeasedWork},
+        model::{Claimed, Failure, FailureClass, Job, JobKind, LeaseId, LeasedWork},
         ops,
-        store::{self, Claimed},
     },
 };
 
@@ -71,7 +70,7 @@ async fn claim_all(ctx: &Ctx, roster: &Arc<Roster>) -> Result<()> {
 async fn until_next_look(ctx: &Ctx) -> Result<Duration> {
     let now = ctx.clock.now();
     let jitter = SWEEP_EVERY.mul_f64(f64::from(u16::from_le_bytes(ctx.entropy.bytes()?)) / 131_072.0);
-    let due = store::next_due(&ctx.read(), now).await?;
+    let due = ops::next_due(ctx).await?;
     Ok(due.map_or(SWEEP_EVERY + jitter, |due| due.since(now).min(SWEEP_EVERY + jitter)))
 }
 

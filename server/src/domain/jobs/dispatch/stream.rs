@@ -15,20 +15,16 @@ use super::{
 };
 use crate::{
     base::{
-        clock::{self, Timestamp},
+        clock,
         ctx::Ctx,
         error::{Error, Reason, Result},
         signal::Listener,
         status,
     },
-    domain::{
-        audit::{self, Entry},
-        jobs::{
-            CANCELS,
-            model::{Failure, FailureClass, JobKind, JobState, LeaseId, Resumed, Timing},
-            ops,
-            store::{self, Connected},
-        },
+    domain::jobs::{
+        CANCELS,
+        model::{Connected, Failure, FailureClass, JobKind, JobState, LeaseId, Resumed, Timing},
+        ops,
     },
 };
 
@@ -132,7 +128,6 @@ impl Stream {
             now,
         };
         let resumed = ops::connect(ctx, &connected, &hello.held_leases).await?;
-        audit::record(ctx, Entry::new("worker.connected").subject(session_id)).await?;
         tracing::info!(event = "worker.connected", worker = %hello.worker_id, session = %session_id);
 
         let mut stream = Self {
@@ -284,7 +279,7 @@ impl Stream {
             Effect::Publish { job, epoch, progress } => {
                 (None, ops::publish_progress(&self.ctx, job, epoch, progress).await)
             }
-            Effect::Touch { draining } => (None, self.touch(draining).await),
+            Effect::Touch { draining } => (None, ops::touch(&self.ctx, self.session_id, draining).await),
             Effect::Send(_) | Effect::Accept(..) | Effect::Close(_) => (None, Ok(())),
         };
         if let Err(error) = written {
@@ -293,14 +288,8 @@ impl Stream {
         event
     }
 
-    async fn touch(&self, draining: bool) -> Result<()> {
-        let tx = self.ctx.begin().await?;
-        store::workers::touch(&tx, self.session_id, draining, self.ctx.clock.now()).await?;
-        tx.commit().await
-    }
-
     async fn look_for_cancels(&mut self) -> Option<Closing> {
-        match store::cancelling(&self.ctx.read(), &self.worker_id, self.incarnation_id).await {
+        match ops::cancelling(&self.ctx, &self.worker_id, self.incarnation_id).await {
             Ok(leases) => {
                 self.step(leases.into_iter().map(|lease| Event::CancelAsked(lease.token)).collect()).await
             }
@@ -343,23 +332,9 @@ impl Stream {
                 status::log(&error);
             }
         }
-        if let Err(error) = end(&self.ctx, self.session_id, &promised, until, closing).await {
+        let is_lost = matches!(closing, Closing::Lost | Closing::Evicted | Closing::Protocol);
+        if let Err(error) = ops::disconnect(&self.ctx, self.session_id, &promised, until, is_lost).await {
             status::log(&error);
         }
     }
-}
-
-async fn end(
-    ctx: &Ctx,
-    session: Uuid,
-    promised: &[LeaseId],
-    until: Timestamp,
-    closing: Closing,
-) -> Result<()> {
-    ops::disconnect(ctx, session, promised, until).await?;
-    if matches!(closing, Closing::Lost | Closing::Evicted | Closing::Protocol) {
-        let entry = Entry::new("worker.lost").outcome(audit::Outcome::Failed).subject(session);
-        audit::record(ctx, entry).await?;
-    }
-    Ok(())
 }

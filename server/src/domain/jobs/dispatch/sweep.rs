@@ -8,7 +8,7 @@ use crate::{
         ctx::{Base, Ctx},
         error::Result,
     },
-    domain::jobs::{model::Timing, ops, store},
+    domain::jobs::ops,
 };
 
 /// Leases that are ended in one round.
@@ -23,42 +23,16 @@ pub(super) async fn run(base: Arc<Base>) -> Result<()> {
     loop {
         let ctx = Ctx::system(base.clone(), "jobs-sweep")?;
         while ops::sweep(&ctx, BATCH).await? as u64 == BATCH {}
-        forget_silent_workers(&ctx).await?;
-        measure(&ctx).await?;
+        ops::forget_silent_workers(&ctx).await?;
+        ops::measure(&ctx).await?;
         clock::sleep(until_next_round(&ctx).await?).await;
     }
-}
-
-async fn forget_silent_workers(ctx: &Ctx) -> Result<()> {
-    let before = ctx.clock.now() - Timing::STANDARD.ttl * 2;
-    let tx = ctx.begin().await?;
-    if store::workers::forget_silent(&tx, before).await? > 0 {
-        tx.commit().await?;
-    }
-    Ok(())
-}
-
-async fn measure(ctx: &Ctx) -> Result<()> {
-    for depth in store::depth(&ctx.read(), ctx.clock.now()).await? {
-        let kind = depth.kind.as_str();
-        for (state, count) in [
-            ("ready", depth.ready),
-            ("delayed", depth.delayed),
-            ("running", depth.running),
-            ("dead", depth.dead),
-        ] {
-            let count = u32::try_from(count).unwrap_or(u32::MAX);
-            metrics::gauge!("hivesync_queue_depth", "kind" => kind, "state" => state).set(count);
-        }
-        metrics::gauge!("hivesync_queue_oldest_seconds", "kind" => kind).set(depth.oldest_age.as_secs_f64());
-    }
-    Ok(())
 }
 
 async fn until_next_round(ctx: &Ctx) -> Result<Duration> {
     let jitter = SWEEP_EVERY.mul_f64(f64::from(u16::from_le_bytes(ctx.entropy.bytes()?)) / 131_072.0);
     let longest = SWEEP_EVERY + jitter;
-    let next = store::next_overdue(&ctx.read()).await?;
+    let next = ops::next_overdue(ctx).await?;
     let wait = next.map_or(longest, |next| next.since(ctx.clock.now()));
     Ok(wait.clamp(SWEEP_EVERY_MIN, longest))
 }

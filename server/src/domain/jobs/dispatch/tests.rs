@@ -4,7 +4,6 @@ use std::{collections::VecDeque, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hivesync_proto::worker_proof::{CallProof, prove_session};
-use sea_orm::{ConnectionTrait as _, Statement};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
@@ -17,7 +16,6 @@ use crate::{
     base::{
         actor::Actor,
         error::{Error, Reason, Result},
-        signal::Signals,
     },
     domain::jobs::{
         model::{JobKind, JobState, LeaseId, LeaseToken, Timing},
@@ -125,14 +123,6 @@ fn id(lease: &Lease) -> LeaseId {
     LeaseId { job: lease.job, token: lease.token }
 }
 
-/// Entries of the audit log about `event`.
-async fn audited(world: &World, event: &str) -> usize {
-    let view = world.base.db.read(Signals::default());
-    let sql = "SELECT 1 AS one FROM audit_entries WHERE event = $1";
-    let statement = Statement::from_sql_and_values(view.backend(), sql, [event.into()]);
-    view.sql().query_all_raw(statement).await.unwrap().len()
-}
-
 /// Waits until a job is in a state; the queue raises a wake-up whenever that changes.
 async fn until(world: &World, job: crate::base::ids::JobId, state: JobState) {
     let mut changes = world.base.signals.listen(crate::domain::jobs::topic_of(job));
@@ -152,8 +142,8 @@ async fn a_queued_job_is_pushed_to_a_waiting_worker_and_runs_once() {
         assert_eq!(hand.beat(&[lease.token]).await, [Verdict::Renewed]);
         assert_eq!(world.job(job).await.tally.attempts, 1);
         assert_eq!(world.commit(id(&lease), done()).await.unwrap(), JobState::Succeeded);
-        assert_eq!((audited(&world, "job.created").await, audited(&world, "job.finished").await), (1, 1));
-        assert_eq!(audited(&world, "worker.connected").await, 1);
+        assert_eq!((world.audited("job.created").await, world.audited("job.finished").await), (1, 1));
+        assert_eq!(world.audited("worker.connected").await, 1);
     }
 }
 
@@ -168,7 +158,7 @@ async fn a_worker_that_does_not_know_the_secret_is_refused_and_recorded() {
         assert_eq!(hand.next().await.unwrap_err().reason(), Reason::InvalidWorkerProof);
         assert!(hand.try_next().await.is_none());
     }
-    assert_eq!(audited(&world, "worker.refused").await, 2);
+    assert_eq!(world.audited("worker.refused").await, 2);
     assert_eq!(dispatch.workers_connected(), 0);
 }
 
@@ -179,7 +169,7 @@ async fn a_flood_of_refusals_is_recorded_as_a_trickle() {
         let refused = authenticate(&world.ctx(), None, PATH).await.unwrap_err();
         assert_eq!(refused.reason(), Reason::InvalidWorkerProof);
     }
-    assert_eq!(audited(&world, "worker.refused").await, 30);
+    assert_eq!(world.audited("worker.refused").await, 30);
 }
 
 #[tokio::test]
@@ -217,7 +207,7 @@ async fn a_call_needs_a_proof_of_its_own_that_is_fresh() {
     for (count, proof) in refused.into_iter().enumerate() {
         let error = authenticate(&ctx, proof.as_deref(), PATH).await.unwrap_err();
         assert_eq!(error.reason(), Reason::InvalidWorkerProof);
-        assert_eq!(audited(&world, "worker.refused").await, count + 1);
+        assert_eq!(world.audited("worker.refused").await, count + 1);
     }
 }
 

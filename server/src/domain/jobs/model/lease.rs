@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use super::JobKind;
+use super::{Job, JobKind};
 use crate::base::{clock::Timestamp, ids::JobId};
 
 /// Fences every result of a lease: 128 random bits, made anew at each claim. A fence and not a
@@ -30,6 +30,15 @@ pub struct LeaseId {
     /// The job.
     pub job: JobId,
     /// The lease.
+    pub token: LeaseToken,
+}
+
+/// A job that was claimed.
+#[derive(Clone, Debug)]
+pub struct Claimed {
+    /// The job.
+    pub job: Job,
+    /// Its lease.
     pub token: LeaseToken,
 }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use uuid::Uuid;
+
 use super::JobKind;
 use crate::base::clock::Timestamp;
 
@@ -20,6 +22,27 @@ pub struct QueueDepth {
     pub dead: u64,
     /// How long the oldest ready job has waited.
     pub oldest_age: Duration,
+}
+
+/// A worker that opened a stream.
+#[derive(Clone, Copy, Debug)]
+pub struct Connected<'a> {
+    /// Its stable name.
+    pub worker_id: &'a str,
+    /// Its process.
+    pub incarnation_id: Uuid,
+    /// The stream.
+    pub session_id: Uuid,
+    /// Its software.
+    pub build: &'a str,
+    /// What it can do.
+    pub kinds: &'a [JobKind],
+    /// Jobs it can run at a time.
+    pub slots: u32,
+    /// How it locks jobs in.
+    pub sandbox_tier: u32,
+    /// When it opened the stream.
+    pub now: Timestamp,
 }
 
 /// A connected worker.

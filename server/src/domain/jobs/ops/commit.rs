@@ -55,6 +55,7 @@ fn is_verdict(reason: Reason) -> bool {
 }
 
 async fn try_commit(ctx: &Ctx, lease: LeaseId, commit: Uuid, ending: Ending) -> Result<JobState> {
+    keep_figures(ctx, lease, &ending).await?;
     let tx = ctx.begin().await?;
     let Some(leased) = store::fenced(&tx, lease).await? else {
         return store::answer(&tx, lease.job, commit).await?.ok_or_else(superseded);
@@ -64,15 +65,19 @@ async fn try_commit(ctx: &Ctx, lease: LeaseId, commit: Uuid, ending: Ending) -> 
     {
         return Err(Error::invalid("outcome", "must be of the job's kind"));
     }
-    let (epoch, reached) = (leased.job.lease_epoch, ending.reached());
     let state = end(ctx, &tx, leased, ending, Some(commit)).await?;
-    if let Some(reached) = reached {
-        // Kept before the end is visible, so that whoever watches for it sees both. Only a figure is lost
-        // if the key store does not answer.
-        let _ = keep_progress(ctx, lease.job, epoch, reached).await;
-    }
     tx.commit().await?;
     Ok(state)
+}
+
+/// Keeps the figures of a result before the end is visible, so that whoever watches for it sees both; and before the
+/// transaction begins, which does not wait for the key store. Only a figure is lost if that does not answer.
+async fn keep_figures(ctx: &Ctx, lease: LeaseId, ending: &Ending) -> Result<()> {
+    let Some(reached) = ending.reached() else { return Ok(()) };
+    if let Some(epoch) = store::epoch(&ctx.read(), lease).await? {
+        let _ = keep_progress(ctx, lease.job, epoch, reached).await;
+    }
+    Ok(())
 }
 
 /// Gives a leased job back without a result.

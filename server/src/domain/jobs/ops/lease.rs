@@ -14,8 +14,8 @@ use crate::{
         status,
     },
     domain::jobs::{
-        model::{Ending, Failure, FailureClass, JobKind, JobState, LeaseId, LeaseToken, Resumed, Timing},
-        store::{self, Claim, Claimed, Connected, Leased},
+        model::{Claimed, Ending, Failure, FailureClass, JobKind, JobState, LeaseId, LeaseToken, Timing},
+        store::{self, Claim, Leased},
         topic_of,
     },
 };
@@ -56,7 +56,7 @@ pub(in crate::domain::jobs) async fn accept(
     Ok(over)
 }
 
-async fn accept_one(ctx: &Ctx, tx: &Tx, lease: LeaseId, kind: JobKind) -> Result<bool> {
+pub(super) async fn accept_one(ctx: &Ctx, tx: &Tx, lease: LeaseId, kind: JobKind) -> Result<bool> {
     let now = ctx.clock.now();
     let time_limit_at = now + kind.time_limit() + Timing::STANDARD.overtime;
     store::accept(tx, lease, now, now + Timing::STANDARD.written_ahead(), time_limit_at).await
@@ -77,35 +77,8 @@ pub(in crate::domain::jobs) async fn renew(
     Ok(renewed)
 }
 
-/// Enters a worker that opened a stream, and settles its earlier leases: those of an earlier process of its
-/// name are revoked, as are those of this process that it does not hold; the others go on.
-pub(in crate::domain::jobs) async fn connect(
-    ctx: &Ctx,
-    worker: &Connected<'_>,
-    held: &[LeaseToken],
-) -> Result<Vec<Resumed>> {
-    let view = ctx.read();
-    let (name, incarnation) = (worker.worker_id, worker.incarnation_id);
-    let mut revoked = store::held_by(&view, name, incarnation, false).await?;
-    let own = store::held_by(&view, name, incarnation, true).await?;
-    let (kept, lost): (Vec<_>, Vec<_>) = own.into_iter().partition(|lease| held.contains(&lease.token));
-    revoked.extend(lost);
-
-    let tx = ctx.begin().await?;
-    store::workers::connect(&tx, worker).await?;
-    let mut resumed = Vec::new();
-    for lease in kept {
-        resumed.extend(resume(ctx, &tx, lease, worker.now).await?);
-    }
-    tx.commit().await?;
-    for lease in revoked {
-        end_as(ctx, lease, |leased| Some(lost_with_its_worker(leased))).await?;
-    }
-    Ok(resumed)
-}
-
 /// Ends a lease as `ending` says, if it still holds.
-async fn end_as(
+pub(super) async fn end_as(
     ctx: &Ctx,
     lease: LeaseId,
     ending: impl FnOnce(&Leased) -> Option<Ending> + Send,
@@ -117,32 +90,23 @@ async fn end_as(
     tx.commit().await
 }
 
-async fn resume(ctx: &Ctx, tx: &Tx, lease: LeaseId, now: Timestamp) -> Result<Option<Resumed>> {
-    let Some(leased) = store::fenced(tx, lease).await? else { return Ok(None) };
-    let kind = leased.job.kind();
-    let written_until = now + Timing::STANDARD.written_ahead();
-    if !leased.accepted {
-        accept_one(ctx, tx, lease, kind).await?;
-    }
-    store::renew(tx, &[lease], written_until).await?;
-    let cancelling = leased.job.state == JobState::Cancelling;
-    Ok(Some(Resumed { lease, kind, epoch: leased.job.lease_epoch, written_until, cancelling }))
+/// The leases of a worker's process whose jobs are being cancelled.
+pub(in crate::domain::jobs) async fn cancelling(
+    ctx: &Ctx,
+    worker_id: &str,
+    incarnation_id: Uuid,
+) -> Result<Vec<LeaseId>> {
+    store::cancelling(&ctx.read(), worker_id, incarnation_id).await
 }
 
-/// Takes note that a stream has ended: the leases that it served live until `until`, unless their worker
-/// comes back.
-pub(in crate::domain::jobs) async fn disconnect(
-    ctx: &Ctx,
-    session: Uuid,
-    leases: &[LeaseId],
-    until: Timestamp,
-) -> Result<()> {
-    let tx = ctx.begin().await?;
-    // Of a worker that has another stream, perhaps to another server, the leases are renewed there.
-    if store::workers::disconnect(&tx, session).await? && !leases.is_empty() {
-        store::renew(&tx, leases, until).await?;
-    }
-    tx.commit().await
+/// When the next job that waits for its time may be claimed.
+pub(in crate::domain::jobs) async fn next_due(ctx: &Ctx) -> Result<Option<Timestamp>> {
+    store::next_due(&ctx.read(), ctx.clock.now()).await
+}
+
+/// When the next lease will be over by the clock.
+pub(in crate::domain::jobs) async fn next_overdue(ctx: &Ctx) -> Result<Option<Timestamp>> {
+    store::next_overdue(&ctx.read()).await
 }
 
 /// Ends the leases that are over by the clock; how many it could. One that cannot be ended holds up no other.
@@ -170,7 +134,7 @@ fn overdue_ending(leased: &Leased, now: Timestamp) -> Option<Ending> {
 }
 
 /// A lease that nobody accepted burns no attempt.
-fn lost_with_its_worker(leased: &Leased) -> Ending {
+pub(super) fn lost_with_its_worker(leased: &Leased) -> Ending {
     if leased.accepted {
         Ending::Failed(Failure::new(FailureClass::Infra, Reason::Internal))
     } else {

@@ -23,6 +23,24 @@ pub async fn queue_depth(ctx: &Ctx, _: &OperatorGrant) -> Result<Vec<QueueDepth>
     store::depth(&ctx.read(), ctx.clock.now()).await
 }
 
+/// Writes how each kind of job stands into the metrics.
+pub(in crate::domain::jobs) async fn measure(ctx: &Ctx) -> Result<()> {
+    for depth in store::depth(&ctx.read(), ctx.clock.now()).await? {
+        let kind = depth.kind.as_str();
+        for (state, count) in [
+            ("ready", depth.ready),
+            ("delayed", depth.delayed),
+            ("running", depth.running),
+            ("dead", depth.dead),
+        ] {
+            let count = u32::try_from(count).unwrap_or(u32::MAX);
+            metrics::gauge!("hivesync_queue_depth", "kind" => kind, "state" => state).set(count);
+        }
+        metrics::gauge!("hivesync_queue_oldest_seconds", "kind" => kind).set(depth.oldest_age.as_secs_f64());
+    }
+    Ok(())
+}
+
 /// The connected workers, by name.
 ///
 /// # Errors

@@ -10,7 +10,7 @@ use crate::{
         db::Tx,
         error::{Error, Reason, Result},
     },
-    domain::jobs::model::{Job, JobKind, LeaseToken},
+    domain::jobs::model::{Claimed, JobKind, LeaseToken},
 };
 
 /// Jobs of one team that run at a time.
@@ -33,12 +33,6 @@ pub(in crate::domain::jobs) struct Claim<'a> {
     pub tokens: &'a [LeaseToken],
     pub now: Timestamp,
     pub lease_until: Timestamp,
-}
-
-/// A job that was claimed.
-pub(in crate::domain::jobs) struct Claimed {
-    pub job: Job,
-    pub token: LeaseToken,
 }
 
 /// Leases due jobs to a worker: those of the teams that run the fewest first, then by priority, then by

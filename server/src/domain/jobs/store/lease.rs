@@ -79,6 +79,18 @@ pub(in crate::domain::jobs) async fn fenced(tx: &Tx, lease: LeaseId) -> Result<O
     }))
 }
 
+/// The epoch of a lease, if it still holds.
+pub(in crate::domain::jobs) async fn epoch(tx: &Tx, lease: LeaseId) -> Result<Option<u64>> {
+    #[derive(FromQueryResult)]
+    struct Row {
+        lease_epoch: i64,
+    }
+    let sql = "SELECT lease_epoch FROM jobs WHERE id = $1 AND lease_token = $2 AND state IN (2, 3)";
+    let values = vec![lease.job.into(), lease.token.0.to_vec().into()];
+    let row = rows::<Row>(tx, sql, values).await?.pop();
+    row.map(|row| u64::try_from(row.lease_epoch).map_err(Error::internal)).transpose()
+}
+
 /// Takes note that a worker has accepted a lease; whether it still held and was not accepted before.
 pub(in crate::domain::jobs) async fn accept(
     tx: &Tx,

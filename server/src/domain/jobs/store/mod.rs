@@ -12,16 +12,15 @@ pub(super) mod workers;
 
 use sea_orm::{ConnectionTrait as _, ExecResult, FromQueryResult, Statement, Value};
 
-pub(super) use claim::{Claim, Claimed, claim, next_due};
+pub(super) use claim::{Claim, claim, next_due};
 pub(super) use depth::depth;
 pub(super) use lease::{
-    EndedAttempt, Leased, accept, answer, cancelling, end, end_attempt, fenced, held_by, next_overdue,
+    EndedAttempt, Leased, accept, answer, cancelling, end, end_attempt, epoch, fenced, held_by, next_overdue,
     overdue, renew,
 };
 pub(super) use queue::{QueuedJob, active_with_key, cancel, insert, lock_key, lock_team, raise_priority};
 pub use read::find;
 pub(super) use read::list;
-pub(super) use workers::Connected;
 
 use crate::base::{db::Tx, error::Result};
 

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::{execute, rows};
 use crate::{
     base::{clock::Timestamp, db::Tx, error::Result},
-    domain::jobs::model::{JobKind, Worker},
+    domain::jobs::model::{Connected, JobKind, Worker},
 };
 
 #[derive(FromQueryResult)]
@@ -37,18 +37,6 @@ impl From<WorkerRow> for Worker {
             draining: row.draining,
         }
     }
-}
-
-/// A worker that opened a stream.
-pub(in crate::domain::jobs) struct Connected<'a> {
-    pub worker_id: &'a str,
-    pub incarnation_id: Uuid,
-    pub session_id: Uuid,
-    pub build: &'a str,
-    pub kinds: &'a [JobKind],
-    pub slots: u32,
-    pub sandbox_tier: u32,
-    pub now: Timestamp,
 }
 
 /// Enters a worker, in the place of an earlier stream of the same name.
@@ -93,8 +81,9 @@ pub(in crate::domain::jobs) async fn disconnect(tx: &Tx, session: Uuid) -> Resul
 }
 
 /// Removes workers that were not heard of since `before`: those of a server that is gone.
-pub(in crate::domain::jobs) async fn forget_silent(tx: &Tx, before: Timestamp) -> Result<u64> {
-    Ok(execute(tx, "DELETE FROM workers WHERE seen_at < $1", vec![before.into()]).await?.rows_affected())
+pub(in crate::domain::jobs) async fn forget_silent(tx: &Tx, before: Timestamp) -> Result<()> {
+    execute(tx, "DELETE FROM workers WHERE seen_at < $1", vec![before.into()]).await?;
+    Ok(())
 }
 
 /// The workers whose names come after `after`, by name, with the jobs that each runs.

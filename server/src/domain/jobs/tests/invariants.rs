@@ -8,9 +8,8 @@ use super::world::{World, done, team};
 use crate::{
     base::{error::Reason, ids::JobId},
     domain::jobs::{
-        model::{Ending, Failure, FailureClass, JobKind, JobState, LeaseId, OnConflict, Timing},
+        model::{Connected, Ending, Failure, FailureClass, JobKind, JobState, LeaseId, OnConflict, Timing},
         ops,
-        store::Connected,
     },
 };
 

@@ -6,14 +6,13 @@ use uuid::Uuid;
 
 use super::world::{World, done, team, worker};
 use crate::{
-    base::error::Reason,
+    base::{error::Reason, ids::ProjectId},
     domain::jobs::{
         model::{
-            Ending, Failure, FailureClass, JobKind, JobState, LeaseId, LeaseToken, OnConflict, Outcome,
-            Timing, VerifyOutcome,
+            Connected, Ending, Failure, FailureClass, JobKind, JobState, LeaseId, LeaseToken, NewJob,
+            OnConflict, Outcome, SyncOutcome, Timing, VerifyOutcome, Work,
         },
-        ops,
-        store::{self, Connected},
+        ops, store,
     },
 };
 
@@ -62,6 +61,40 @@ async fn a_repeated_commit_gets_the_stored_answer_and_changes_nothing() {
         assert_eq!(world.diary.commits_of(id), 1);
         let other = world.commit(lease, done()).await.unwrap_err();
         assert_eq!(other.reason(), Reason::Superseded);
+    }
+}
+
+#[tokio::test]
+async fn a_result_is_written_without_waiting_for_the_key_store() {
+    let world = World::on_sqlite().await;
+    let work = Work::RepoSync { project: ProjectId(Uuid::from_u128(1)) };
+    let id =
+        world.try_queue(NewJob { work, ..World::new_job(team(1), "", OnConflict::Queue) }).await.unwrap().id;
+    let lease = world.start(1).await;
+    let synced = SyncOutcome {
+        default_branch: None,
+        head_commit: None,
+        ref_count: 0,
+        objects_received: 3,
+        bytes_received: 300,
+        mirror_bytes: 300,
+        unchanged: false,
+    };
+    let ending = Ending::Done(Outcome::RepoSync(synced));
+    let commit = async { assert_eq!(world.commit(lease, ending).await.unwrap(), JobState::Succeeded) };
+    assert!(!world.asks_within_a_transaction(commit).await);
+    let kept = world.base.kv.get(&format!("job-progress:{id}:1")).await.unwrap();
+    assert!(kept.is_some());
+}
+
+#[tokio::test]
+async fn a_worker_that_comes_and_is_lost_is_recorded() {
+    for world in World::each().await {
+        let session = Uuid::from_u128(1);
+        connect_by(&world, session, 1, worker(1).1, &[]).await;
+        assert_eq!((world.audited("worker.connected").await, world.audited("worker.lost").await), (1, 0));
+        ops::disconnect(&world.ctx(), session, &[], world.base.clock.now(), true).await.unwrap();
+        assert_eq!(world.audited("worker.lost").await, 1);
     }
 }
 
@@ -353,7 +386,7 @@ async fn the_end_of_an_old_stream_does_not_shorten_what_a_new_one_renews() {
         let lease = world.start(1).await;
         let promised_until = world.base.clock.now() + Duration::from_secs(1);
         assert_eq!(connect_by(&world, new, 1, incarnation, &[lease.token]).await, [lease.token]);
-        ops::disconnect(&world.ctx(), old, &[lease], promised_until).await.unwrap();
+        ops::disconnect(&world.ctx(), old, &[lease], promised_until, false).await.unwrap();
         world.advance(Timing::STANDARD.ttl);
         world.sweep().await;
         assert_eq!(world.state(id).await, JobState::Running);

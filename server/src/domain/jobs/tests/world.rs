@@ -3,13 +3,16 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use async_trait::async_trait;
 use hivesync_migrations::{Migrator, MigratorTrait as _};
-use sea_orm::{ConnectionTrait as _, Database};
+use sea_orm::{ConnectionTrait as _, Database, DatabaseConnection, DbBackend, Statement};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -76,16 +79,16 @@ impl Diary {
     }
 }
 
-struct Noting(Arc<Diary>);
+struct Noting(JobKind, Arc<Diary>);
 
 #[async_trait]
 impl JobHandler for Noting {
     fn kind(&self) -> JobKind {
-        JobKind::Cleanup
+        self.0
     }
 
     async fn prepare(&self, _: &Ctx, job: &Job) -> Result<LeasedWork> {
-        match *self.0.preparing.lock().unwrap() {
+        match *self.1.preparing.lock().unwrap() {
             Some(reason) => Err(Error::new(reason)),
             None => match &job.work {
                 Work::Cleanup { projects } => Ok(LeasedWork::Cleanup { projects: projects.clone() }),
@@ -95,18 +98,18 @@ impl JobHandler for Noting {
     }
 
     async fn committed(&self, _: &Ctx, _: &Tx, job: &Job, _: Outcome) -> Result<()> {
-        if let Some(reason) = *self.0.verdict.lock().unwrap() {
+        if let Some(reason) = *self.1.verdict.lock().unwrap() {
             return Err(Error::new(reason));
         }
-        *self.0.committed.lock().unwrap().entry(job.id).or_default() += 1;
+        *self.1.committed.lock().unwrap().entry(job.id).or_default() += 1;
         Ok(())
     }
 
     async fn gave_up(&self, _: &Ctx, _: &Tx, job: &Job, reason: Reason) -> Result<()> {
-        if *self.0.stumbling.lock().unwrap() == Some(job.id) {
+        if *self.1.stumbling.lock().unwrap() == Some(job.id) {
             return Err(Error::new(Reason::Internal));
         }
-        self.0.gave_up.lock().unwrap().entry(job.id).or_default().push(reason);
+        self.1.gave_up.lock().unwrap().entry(job.id).or_default().push(reason);
         Ok(())
     }
 }
@@ -114,7 +117,25 @@ impl JobHandler for Noting {
 pub(in crate::domain::jobs) struct World {
     pub base: Arc<Base>,
     pub diary: Arc<Diary>,
+    asked_within: Arc<AtomicBool>,
     _dir: TempDir,
+}
+
+/// Whether the only connection that writes to SQLite has a transaction open.
+fn is_taken(connection: &DatabaseConnection) -> bool {
+    connection.get_sqlite_connection_pool().num_idle() == 0
+}
+
+/// The time of a key store, which looks at it whenever it is asked: whether the connection that writes is taken then.
+fn noticing(asked_within: &Arc<AtomicBool>, db: &Db, clock: &Clock) -> kv::Millis {
+    let (asked_within, connection) = (asked_within.clone(), db.migration_connection().clone());
+    let millis = kv::millis(clock);
+    Arc::new(move || {
+        if connection.get_database_backend() == DbBackend::Sqlite && is_taken(&connection) {
+            asked_within.store(true, Ordering::SeqCst);
+        }
+        millis()
+    })
 }
 
 /// The server's side of a worker that is known by a small number.
@@ -167,7 +188,8 @@ impl World {
         let options = DbOptions { url: SecretText::new(url), connections_max: 8 };
         let db = Db::connect(&options).await.unwrap();
         Migrator::up(db.migration_connection(), None).await.unwrap();
-        let kv = Kv::from(kv::Memory::new(kv::millis(&clock), 10_000));
+        let asked_within = Arc::<AtomicBool>::default();
+        let kv = Kv::from(kv::Memory::new(noticing(&asked_within, &db, &clock), 10_000));
         let public_url = "http://127.0.0.1:1".parse().unwrap();
         let blobs = Blobs::open(
             &config.object_store,
@@ -178,6 +200,8 @@ impl World {
         )
         .unwrap();
         let diary = Arc::<Diary>::default();
+        let noting = |kind| Noting(kind, diary.clone());
+        let handlers = JobHandlers::default().with(noting(JobKind::Cleanup)).with(noting(JobKind::RepoSync));
         let base = Base {
             field_cipher: FieldCipher::new(&keys).unwrap(),
             config: Arc::new(config),
@@ -190,9 +214,9 @@ impl World {
             blobs,
             signals: Signals::default(),
             tasks: Tasks::default(),
-            ports: Ports::default().plug(Arc::new(JobHandlers::default().with(Noting(diary.clone())))),
+            ports: Ports::default().plug(Arc::new(handlers)),
         };
-        Self { base: Arc::new(base), diary, _dir: dir }
+        Self { base: Arc::new(base), diary, asked_within, _dir: dir }
     }
 
     pub fn ctx(&self) -> Ctx {
@@ -265,6 +289,25 @@ impl World {
 
     pub async fn state(&self, id: JobId) -> JobState {
         self.job(id).await.state
+    }
+
+    /// Whether `act` asks the key store while it has a transaction open. Only SQLite tells.
+    pub async fn asks_within_a_transaction(&self, act: impl Future<Output = ()>) -> bool {
+        // A connection is given back a little after its transaction has ended.
+        while is_taken(self.base.db.migration_connection()) {
+            tokio::task::yield_now().await;
+        }
+        self.asked_within.store(false, Ordering::SeqCst);
+        act.await;
+        self.asked_within.load(Ordering::SeqCst)
+    }
+
+    /// Entries of the audit log about `event`.
+    pub async fn audited(&self, event: &str) -> usize {
+        let view = self.base.db.read(Signals::default());
+        let sql = "SELECT 1 AS one FROM audit_entries WHERE event = $1";
+        let statement = Statement::from_sql_and_values(view.backend(), sql, [event.into()]);
+        view.sql().query_all_raw(statement).await.unwrap().len()
     }
 
     pub async fn sweep(&self) {
