@@ -4,7 +4,7 @@
 use std::fs;
 
 const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
-const CLIENT_ERRORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../sdk-rust/src/error.rs");
+const CLIENT_ERRORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../sdk-rust/src/error/kind.rs");
 
 /// The lines of the item that begins with `opening`, up to the brace that closes it.
 fn item<'a>(source: &'a str, opening: &str) -> impl Iterator<Item = &'a str> {

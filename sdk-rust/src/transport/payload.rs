@@ -66,12 +66,12 @@ impl Decoder for PayloadCodec {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{api::rpc::GetMe, error::CORRELATION_ID_KEY};
+    use crate::api::rpc::GetMe;
 
     #[test]
     fn an_answer_that_is_no_message_can_still_be_found_at_the_server() {
         let mut answer = Response::new(Bytes::from_static(b"\xff"));
-        answer.metadata_mut().insert(CORRELATION_ID_KEY, "0192".parse().unwrap());
+        answer.metadata_mut().insert("correlation-id", "0192".parse().unwrap());
         let error = decode::<GetMe>(answer).unwrap_err();
         assert_eq!((error.code(), error.correlation_id()), ("internal", Some("0192")));
     }
