@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use hivesync::{ErrorKind, SignedOutReason, auth::Platform, page::PageRequest};
 use hivesync_proto::{
     device_proof::{self, Claims},
     v1::{self as pb, ErrorReason as Reason},
@@ -22,6 +23,8 @@ const REFRESH: &str = "hivesync.v1.AuthService/Refresh";
 
 on_each_backend!(
     a_person_signs_up_and_in,
+    a_person_has_another_name_from_now_on,
+    a_person_signs_other_devices_out,
     the_same_address_twice_reads_the_same,
     wrong_credentials_read_the_same,
     weak_passwords_are_refused,
@@ -41,12 +44,43 @@ async fn a_person_signs_up_and_in(world: World) {
     let ada = world.user("ada").await;
     let me = ada.client.users().me().await.unwrap();
     assert_eq!((me.email.as_str(), me.display_name.as_str()), ("ada@example.com", "ada"));
-    let sessions = ada.client.auth().sessions(hivesync::page::PageRequest::first()).await.unwrap().items;
+    let sessions = ada.client.auth().sessions(PageRequest::first()).await.unwrap().items;
     assert_eq!(sessions.len(), 1);
     assert!(sessions[0].current);
-    let devices = ada.client.auth().devices(hivesync::page::PageRequest::first()).await.unwrap().items;
+    let devices = ada.client.auth().devices(PageRequest::first()).await.unwrap().items;
     assert_eq!(devices.len(), 1);
     assert!(devices[0].current);
+}
+
+async fn a_person_has_another_name_from_now_on(world: World) {
+    let ada = world.user("ada").await;
+    let renamed = ada.client.users().rename_me("Ada Lovelace").await.unwrap();
+    assert_eq!(renamed.display_name, "Ada Lovelace");
+    assert_eq!(ada.client.users().me().await.unwrap().display_name, "Ada Lovelace");
+    let members =
+        ada.client.teams().members(ada.me.personal_team_id, PageRequest::first()).await.unwrap().items;
+    assert_eq!(members[0].display_name, "Ada Lovelace");
+    let error = ada.client.users().rename_me("").await.unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::InvalidRequest { fields: vec!["display_name".to_owned()] });
+}
+
+async fn a_person_signs_other_devices_out(world: World) {
+    let ada = world.user("ada").await;
+    let auth = ada.client.auth();
+    let (phone, watch) = tokio::join!(
+        world.device_of(&ada, "phone", Platform::Ios),
+        world.device_of(&ada, "watch", Platform::Ios)
+    );
+    auth.revoke_session(phone.client.auth().account().await.unwrap().session_id).await.unwrap();
+    auth.revoke_device(watch.client.auth().account().await.unwrap().device_id).await.unwrap();
+    for other in [phone, watch] {
+        let error = other.client.users().me().await.unwrap_err();
+        assert_eq!(*error.kind(), ErrorKind::SignedOut { reason: SignedOutReason::SessionEnded });
+    }
+    let devices = auth.devices(PageRequest::first()).await.unwrap().items;
+    assert_eq!(devices.iter().map(|device| device.name.as_str()).collect::<Vec<_>>(), ["phone", "desktop"]);
+    let sessions = auth.sessions(PageRequest::first()).await.unwrap().items;
+    assert_eq!(sessions.iter().map(|session| session.current).collect::<Vec<_>>(), [true]);
 }
 
 async fn the_same_address_twice_reads_the_same(world: World) {

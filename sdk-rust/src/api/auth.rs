@@ -1,6 +1,5 @@
 //! Accounts, sign-in, sessions and devices.
 
-use futures::Stream;
 use hivesync_proto::v1 as pb;
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -11,7 +10,7 @@ pub use crate::platform::Platform;
 use crate::{
     core::Core,
     error::Result,
-    page::{self, Page, PageRequest},
+    page::{Page, PageRequest},
     secret::Secret,
     session::Account,
     wire,
@@ -115,11 +114,6 @@ impl Auth {
         Page::new(response.sessions, response.next_page_token, Session::from_wire)
     }
 
-    /// All sessions of the user, newest first.
-    pub fn all_sessions(&self) -> impl Stream<Item = Result<Session>> + use<'_> {
-        page::stream(|page| self.sessions(page))
-    }
-
     /// Ends a session.
     pub async fn revoke_session(&self, session_id: Uuid) -> Result<()> {
         let request = pb::RevokeSessionRequest { session_id: session_id.to_string() };
@@ -131,11 +125,6 @@ impl Auth {
         let request = pb::ListDevicesRequest { page_size: page.size, page_token: page.into_token() };
         let response = self.0.unary::<rpc::ListDevices>(request).await?;
         Page::new(response.devices, response.next_page_token, Device::from_wire)
-    }
-
-    /// All devices of the user, newest first.
-    pub fn all_devices(&self) -> impl Stream<Item = Result<Device>> + use<'_> {
-        page::stream(|page| self.devices(page))
     }
 
     /// Revokes a device and every session on it.
