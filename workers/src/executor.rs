@@ -27,7 +27,7 @@ use crate::{
     kinds::{self, JobContext, JobError, Outcome, ProgressSink, kind_of},
     lease::{Action, Event, Lease, LeaseToken},
     report::Reporter,
-    sandbox::stop::{self, StopSender},
+    sandbox::stop::{self, StopSender, StopSignal},
     task,
 };
 
@@ -101,36 +101,12 @@ impl Executor {
     }
 
     /// Starts a leased job, and says whether it did.
-    pub(crate) fn accept(&self, lease: v1::Lease, ttl: Duration) -> bool {
+    pub(crate) fn accept(&self, mut lease: v1::Lease, ttl: Duration) -> bool {
         let Some(token) = LeaseToken::from_wire(&lease.lease_token) else { return false };
-        let Some(work) = lease.work else { return false };
+        let Some(work) = lease.work.take() else { return false };
         let kind = kind_of(&work);
-        let (sender, stop) = stop::channel();
-        {
-            let mut state = self.state();
-            let is_welcome = !state.is_draining
-                && self.free_slots(&state) > 0
-                && self.0.surroundings.kinds.contains(&kind)
-                && !state.jobs.contains_key(&token);
-            if !is_welcome {
-                return false;
-            }
-            state.jobs.insert(token, Job::new(Lease::new(ttl, Instant::now()), sender));
-            self.0.held.send_replace(state.jobs.len());
-        }
-        let executor = self.clone();
-        let time_limit =
-            lease.time_limit.and_then(|limit| Duration::try_from(limit).ok()).unwrap_or(Duration::ZERO);
-        let context = JobContext {
-            data_dir: self.0.surroundings.data_dir.clone(),
-            tmp_dir: self.0.surroundings.tmp_dir.clone(),
-            url_policy: self.0.surroundings.url_policy.clone(),
-            lease_epoch: lease.lease_epoch,
-            time_limit,
-            stop,
-            progress: ProgressSink::new(move |progress| executor.take_progress(token, progress)),
-            http: self.0.surroundings.http.clone(),
-        };
+        let Some(stop) = self.take_slot(token, kind, ttl) else { return false };
+        let context = self.context_of(&lease, token, stop);
         let span = info_span!(
             "job",
             job_id = %lease.job_id,
@@ -147,6 +123,37 @@ impl Executor {
         };
         task::spawn(job.instrument(span));
         true
+    }
+
+    /// Takes a slot for a job, if there is one and the job is welcome; gives what tells the job to stop.
+    fn take_slot(&self, token: LeaseToken, kind: JobKind, ttl: Duration) -> Option<StopSignal> {
+        let mut state = self.state();
+        let is_welcome = !state.is_draining
+            && self.free_slots(&state) > 0
+            && self.0.surroundings.kinds.contains(&kind)
+            && !state.jobs.contains_key(&token);
+        if !is_welcome {
+            return None;
+        }
+        let (sender, stop) = stop::channel();
+        state.jobs.insert(token, Job::new(Lease::new(ttl, Instant::now()), sender));
+        self.0.held.send_replace(state.jobs.len());
+        Some(stop)
+    }
+
+    fn context_of(&self, lease: &v1::Lease, token: LeaseToken, stop: StopSignal) -> JobContext {
+        let surroundings = &self.0.surroundings;
+        let executor = self.clone();
+        JobContext {
+            data_dir: surroundings.data_dir.clone(),
+            tmp_dir: surroundings.tmp_dir.clone(),
+            url_policy: surroundings.url_policy.clone(),
+            lease_epoch: lease.lease_epoch,
+            time_limit: lease.time_limit.and_then(|limit| limit.try_into().ok()).unwrap_or_default(),
+            stop,
+            progress: ProgressSink::new(move |progress| executor.take_progress(token, progress)),
+            http: surroundings.http.clone(),
+        }
     }
 
     /// Takes note of what the server says about a lease.

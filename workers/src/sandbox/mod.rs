@@ -12,7 +12,6 @@ pub mod stop;
 mod work_dir;
 
 use std::{
-    convert::Infallible,
     ffi::OsString,
     io,
     path::PathBuf,
@@ -23,13 +22,17 @@ use std::{
 use thiserror::Error;
 use tokio::{
     process::{Child, Command as Process},
-    time::{sleep, timeout},
+    time::sleep,
 };
 
 use crate::entropy;
 
 pub use self::{disk_limit::DiskLimit, work_dir::WorkDir};
-use self::{output::Collected, process_tree::ProcessTree, stop::StopSignal};
+use self::{
+    output::{Collected, Pipes},
+    process_tree::ProcessTree,
+    stop::StopSignal,
+};
 
 /// How well this sandbox confines jobs, as told to the server: 3 is a bare subprocess.
 pub const TIER: u32 = 3;
@@ -41,9 +44,6 @@ const LAUNCHER: &str = r#"set -e; ulimit -c 0; ulimit -f "$1"; ulimit -t "$2"; u
 const FILE_BLOCK_BYTES: u64 = 512;
 /// What `ulimit -d` counts in.
 const MEMORY_BLOCK_BYTES: u64 = 1024;
-
-/// How long pipes may stay open after the last process is gone.
-const PIPE_CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
 /// What a subprocess may use.
 #[derive(Clone, Copy, Debug)]
@@ -125,52 +125,41 @@ pub async fn run(
     let root =
         child.id().and_then(|pid| i32::try_from(pid).ok()).ok_or_else(|| io::Error::other("no pid"))?;
     let tree = ProcessTree::new(root, &marker);
-    let pipes = output::collect(
-        child.stdout.take(),
-        child.stderr.take(),
-        command.limits.stdout_bytes,
-        on_stderr_line,
-    );
-    tokio::pin!(pipes);
-    let deadline = sleep(command.limits.wall);
-    tokio::pin!(deadline);
-    let full_disk = full_disk(command.disk.as_ref());
-    tokio::pin!(full_disk);
-
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let mut pipes = Pipes::new(stdout, stderr, command.limits.stdout_bytes, on_stderr_line);
     let mut stop = stop.clone();
-    let mut collected = None;
-    let interrupted = loop {
-        tokio::select! {
-            status = child.wait() => break status.err().map(|error| (error.into(), Duration::ZERO)),
-            result = &mut pipes, if collected.is_none() => {
-                let has_failed = result.is_err();
-                collected = Some(result);
-                if has_failed {
-                    break None;
-                }
-            }
-            () = &mut deadline => break Some((RunError::WallTime, Duration::ZERO)),
-            error = &mut full_disk => break Some((error, Duration::ZERO)),
-            grace = stop.asked() => break Some((RunError::Stopped, grace)),
-        }
-    };
+    let interrupted = until_it_ends(&command, &mut child, &mut pipes, &mut stop).await;
     let grace = interrupted.as_ref().map_or(Duration::ZERO, |(_, grace)| *grace);
     tokio::select! {
         ended = end(&tree, grace, &mut stop) => ended?,
         // What has something to say before it ends must not wait for a reader.
-        never = async { drain(&mut pipes, &mut collected).await } => match never {},
+        never = pipes.drain() => match never {},
     }
     let status = child.wait().await?;
-    if let Some((error, _)) = interrupted {
-        return Err(error);
-    }
-    let collected = match collected {
-        Some(result) => result?,
+    match interrupted {
+        Some((error, _)) => Err(error),
         None => {
-            timeout(PIPE_CLOSE_LIMIT, pipes).await.map_err(|_| io::Error::other("a pipe stayed open"))??
+            let Collected { stdout, stderr_tail } = pipes.collected().await?;
+            Ok(Output { status, stdout, stderr_tail })
         }
-    };
-    Ok(Output { status, stdout: collected.stdout, stderr_tail: collected.stderr_tail })
+    }
+}
+
+/// Waits until the subprocess has ended, or must end: why, and the grace that it has for that.
+async fn until_it_ends(
+    command: &Command,
+    child: &mut Child,
+    pipes: &mut Pipes<'_>,
+    stop: &mut StopSignal,
+) -> Option<(RunError, Duration)> {
+    tokio::select! {
+        status = child.wait() => status.err().map(|error| (error.into(), Duration::ZERO)),
+        // The pipes themselves say later why.
+        () = pipes.failed() => None,
+        () = sleep(command.limits.wall) => Some((RunError::WallTime, Duration::ZERO)),
+        error = full_disk(command.disk.as_ref()) => Some((error, Duration::ZERO)),
+        grace = stop.asked() => Some((RunError::Stopped, grace)),
+    }
 }
 
 /// Why a subprocess must end for what it put on the disk; waits until it must.
@@ -179,17 +168,6 @@ async fn full_disk(limit: Option<&DiskLimit>) -> RunError {
         Some(limit) => limit.passed().await.map_or_else(RunError::System, |()| RunError::DiskLimit),
         None => std::future::pending().await,
     }
-}
-
-/// Reads on until the pipes close, then waits for ever.
-async fn drain(
-    pipes: &mut (impl Future<Output = Result<Collected, RunError>> + Unpin),
-    collected: &mut Option<Result<Collected, RunError>>,
-) -> Infallible {
-    if collected.is_none() {
-        *collected = Some(pipes.await);
-    }
-    std::future::pending().await
 }
 
 /// Ends the tree; a shorter grace that is asked for meanwhile takes over.
