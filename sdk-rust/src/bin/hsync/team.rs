@@ -4,9 +4,10 @@ use clap::{Subcommand, ValueEnum};
 use futures::TryStreamExt as _;
 use hivesync::{
     ErrorReason, page,
-    teams::{Invitation, Member, Team, TeamRole},
+    teams::{Invitation, Member, Team, TeamRole, Teams},
 };
 use serde_json::json;
+use uuid::Uuid;
 
 use crate::{
     connection::Connection,
@@ -100,43 +101,15 @@ impl From<Role> for TeamRole {
 pub(crate) async fn run(command: TeamCommand, connection: &Connection, output: Output) -> Result<()> {
     let teams = connection.client().teams();
     match command {
-        TeamCommand::List => {
-            let listed: Vec<Team> = teams.all().try_collect().await?;
-            output.result(&json!({"teams": &listed}), |_, text| {
-                text.table(&listed.iter().map(team_row).collect::<Vec<_>>());
-            })
-        }
+        TeamCommand::List => list(&teams, output).await,
         TeamCommand::Create { name } => output.result(&teams.create(&name).await?, |team, text| {
             text.line(format!("Created {} ({}).", team.name, team.id));
         }),
-        TeamCommand::Members { team } => {
-            let team = connection.team(&team).await?;
-            let members: Vec<Member> = teams.all_members(team.id).try_collect().await?;
-            output.result(&json!({"members": &members}), |_, text| {
-                text.table(&members.iter().map(member_row).collect::<Vec<_>>());
-            })
-        }
+        TeamCommand::Members { team } => members(connection.team(&team).await?.id, &teams, output).await,
         TeamCommand::Invite { team, email, role } => {
-            let team = connection.team(&team).await?;
-            let invited = teams.invite(team.id, &email, role.into()).await.map_err(Failure::from);
-            let invitation = invited.map_err(|failure| {
-                let message =
-                    format!("{email} is in the team {} already, or is invited to it already.", team.name);
-                let next = format!("Run `hsync team members {}` to see who is in it.", team.id);
-                failure.told(ErrorReason::AlreadyExists, message, next)
-            })?;
-            output.result(&invitation, |invitation, text| {
-                let until = moment(invitation.expires_at);
-                text.line(format!("Invited {email} to {} until {until}.", invitation.team_name));
-            })
+            invite(&connection.team(&team).await?, &email, role.into(), &teams, output).await
         }
-        TeamCommand::Invitations => {
-            let waiting = page::stream(|page| teams.my_invitations(page));
-            let waiting: Vec<Invitation> = waiting.try_collect().await?;
-            output.result(&json!({"invitations": &waiting}), |_, text| {
-                text.table(&waiting.iter().map(invitation_row).collect::<Vec<_>>());
-            })
-        }
+        TeamCommand::Invitations => invitations(&teams, output).await,
         TeamCommand::Accept { invitation } => {
             let member = teams.accept(connection.invitation(&invitation).await?).await?;
             output.result(&member, |member, text| {
@@ -144,6 +117,41 @@ pub(crate) async fn run(command: TeamCommand, connection: &Connection, output: O
             })
         }
     }
+}
+
+async fn list(teams: &Teams, output: Output) -> Result<()> {
+    let listed: Vec<Team> = teams.all().try_collect().await?;
+    output.result(&json!({"teams": &listed}), |_, text| {
+        text.table(&listed.iter().map(team_row).collect::<Vec<_>>());
+    })
+}
+
+async fn members(team_id: Uuid, teams: &Teams, output: Output) -> Result<()> {
+    let members: Vec<Member> = teams.all_members(team_id).try_collect().await?;
+    output.result(&json!({"members": &members}), |_, text| {
+        text.table(&members.iter().map(member_row).collect::<Vec<_>>());
+    })
+}
+
+async fn invite(team: &Team, email: &str, role: TeamRole, teams: &Teams, output: Output) -> Result<()> {
+    let invited = teams.invite(team.id, email, role).await.map_err(Failure::from);
+    let invitation = invited.map_err(|failure| {
+        let message = format!("{email} is in the team {} already, or is invited to it already.", team.name);
+        let next = format!("Run `hsync team members {}` to see who is in it.", team.id);
+        failure.told(ErrorReason::AlreadyExists, message, next)
+    })?;
+    output.result(&invitation, |invitation, text| {
+        let until = moment(invitation.expires_at);
+        text.line(format!("Invited {email} to {} until {until}.", invitation.team_name));
+    })
+}
+
+async fn invitations(teams: &Teams, output: Output) -> Result<()> {
+    let waiting = page::stream(|page| teams.my_invitations(page));
+    let waiting: Vec<Invitation> = waiting.try_collect().await?;
+    output.result(&json!({"invitations": &waiting}), |_, text| {
+        text.table(&waiting.iter().map(invitation_row).collect::<Vec<_>>());
+    })
 }
 
 fn team_row(team: &Team) -> [Cell; 4] {
