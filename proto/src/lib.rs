@@ -22,6 +22,9 @@ pub mod v1 {
     tonic::include_proto!("hivesync.v1");
 }
 
+/// What a worker and a server speak on their stream: `Hello.protocol`.
+pub const WORKER_PROTOCOL: u32 = 1;
+
 /// The encoded `FileDescriptorSet` of the contract, for reflection and for tests.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hivesync.bin"));
 

@@ -234,7 +234,7 @@ fn job_handlers() -> jobs::JobHandlers {
     jobs::JobHandlers::default()
         .with(projects::RepoSyncJob)
         .with(projects::CleanupJob)
-        .with(previews::PreviewVerify)
+        .with(previews::PreviewVerifyJob)
 }
 
 /// Starts everything that goes on in the background.

@@ -6,9 +6,12 @@ use std::{
     time::Duration,
 };
 
-use hivesync_proto::v1::{
-    self, Draining, Heartbeat, Hello, JobKind, LeaseAck, ServerMessage, SessionRequest, SessionResponse,
-    Verdict, Welcome, WorkerMessage, server_message, worker_message::Kind,
+use hivesync_proto::{
+    WORKER_PROTOCOL,
+    v1::{
+        self, Draining, Heartbeat, Hello, JobKind, LeaseAck, ServerMessage, SessionRequest, SessionResponse,
+        Verdict, Welcome, WorkerMessage, server_message, worker_message::Kind,
+    },
 };
 use thiserror::Error;
 use tokio::{
@@ -29,7 +32,6 @@ use crate::{
 };
 
 const SESSION_PATH: &str = "/hivesync.v1.WorkerService/Session";
-const PROTOCOL: u32 = 1;
 const BUILD: &str = concat!("hivesync-worker/", env!("CARGO_PKG_VERSION"));
 
 /// How long each step of the handshake may take.
@@ -188,7 +190,7 @@ impl Session {
     fn hello(&self, nonce: &[u8], held_leases: Vec<Vec<u8>>) -> Result<Hello, SessionError> {
         let nonce = nonce.try_into().map_err(|_| SessionError::Protocol)?;
         Ok(Hello {
-            protocol: PROTOCOL,
+            protocol: WORKER_PROTOCOL,
             worker_id: self.identity.worker_id().to_owned(),
             incarnation_id: self.identity.incarnation_id().to_owned(),
             build: BUILD.to_owned(),

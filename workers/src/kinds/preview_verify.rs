@@ -1,9 +1,12 @@
 //! Checks that the files of a preview are what its manifest says.
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use hivesync_proto::v1::{
-    ErrorReason, FailureClass, JobPhase, JobProgress, PresignedRequest, PreviewVerifyResult,
-    PreviewVerifyWork, VerifyFile,
+use hivesync_proto::{
+    manifest::BundleLimits,
+    v1::{
+        ErrorReason, FailureClass, JobPhase, JobProgress, PresignedRequest, PreviewVerifyResult,
+        PreviewVerifyWork, VerifyFile,
+    },
 };
 use reqwest::{Client, StatusCode};
 use sha2::{Digest as _, Sha256};
@@ -13,15 +16,12 @@ use super::{JobContext, JobError};
 /// Files that are read at a time.
 const CONCURRENCY: usize = 4;
 
-/// The most contents of one job, as many as a bundle has.
-const FILES_MAX: usize = 5000;
-
 /// Reads each file and compares size and digest.
 ///
 /// # Errors
 /// If a file could not be read to its end for a reason that is not the file's.
 pub async fn run(context: JobContext, work: PreviewVerifyWork) -> Result<PreviewVerifyResult, JobError> {
-    if work.files.len() > FILES_MAX {
+    if work.files.len() > BundleLimits::default().files_max {
         return Err(JobError::failed(
             FailureClass::NonRetryable,
             ErrorReason::InvalidRequest,

@@ -5,16 +5,13 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use async_trait::async_trait;
 use futures::{StreamExt as _, TryStreamExt as _};
+use hivesync_proto::manifest::BundleLimits;
 use hivesync_sdk::{
     Client,
     previews::{BundleSource, ByteStream},
     projects::{FileQuery, TreeEntryKind, TreeQuery},
 };
 use uuid::Uuid;
-
-/// What a bundle may hold: files, and bytes of one file and of all.
-const FILES_MAX: usize = 5_000;
-const BYTES_MAX: u64 = 50 * 1024 * 1024;
 
 /// The files of a mirror that fit into a bundle.
 pub(super) struct MirrorSource {
@@ -33,12 +30,13 @@ impl MirrorSource {
         let projects = client.projects();
         let query = TreeQuery { recursive: true, ..TreeQuery::default() };
         let mut entries = std::pin::pin!(projects.all_tree(project_id, query));
-        let mut bytes = 0;
+        let (limits, mut bytes) = (BundleLimits::default(), 0);
         while let Some(entry) = entries.try_next().await? {
             if !matches!(entry.kind, TreeEntryKind::File | TreeEntryKind::Executable) {
                 continue;
             }
-            if source.files.len() < FILES_MAX && bytes + entry.size <= BYTES_MAX {
+            let fits = entry.size <= limits.file_bytes_max && bytes + entry.size <= limits.total_bytes_max;
+            if fits && source.files.len() < limits.files_max {
                 bytes += entry.size;
                 source.files.insert(entry.path, entry.size);
             } else {

@@ -20,6 +20,6 @@ mod token;
 
 pub use model::{PreviewFailed, PreviewReady};
 pub use ops::EndPreviews;
-pub use preview_verify_job::PreviewVerify;
+pub use preview_verify_job::PreviewVerifyJob;
 pub use rpc::Rpc;
 pub use sweep::sweep;

@@ -22,10 +22,10 @@ use crate::{
 };
 
 /// The slice's side of `preview_verify` jobs.
-pub struct PreviewVerify;
+pub struct PreviewVerifyJob;
 
 #[async_trait]
-impl JobHandler for PreviewVerify {
+impl JobHandler for PreviewVerifyJob {
     fn kind(&self) -> JobKind {
         JobKind::PreviewVerify
     }

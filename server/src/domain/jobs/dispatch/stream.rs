@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::{FutureExt as _, future::BoxFuture};
+use hivesync_proto::WORKER_PROTOCOL;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -34,8 +35,6 @@ const HANDSHAKE_LIMIT: Duration = Duration::from_secs(5);
 const TICK: Duration = Duration::from_millis(250);
 /// Jobs on the way from the puller to a stream.
 const OFFERS_MAX: usize = 64;
-/// The protocol that is spoken.
-pub(super) const PROTOCOL: u32 = 1;
 
 /// Batches of messages to the worker; the last item may be why the stream is ended.
 pub(super) type Outbound = mpsc::Sender<Result<Vec<ToWorker>>>;
@@ -64,8 +63,8 @@ async fn open(ctx: &Ctx, roster: &Arc<Roster>, inbound: &mut Inbound, outbound: 
     let (Some(FromWorker::Hello(hello)), true) = (first.pop(), first.is_empty()) else {
         return Err(Error::invalid("messages", "must be `hello` alone"));
     };
-    if hello.protocol != PROTOCOL {
-        return Err(Error::invalid("protocol", "must be 1"));
+    if hello.protocol != WORKER_PROTOCOL {
+        return Err(Error::invalid("protocol", format!("must be {WORKER_PROTOCOL}")));
     }
     let incarnation_id = proof::verify_hello(ctx, &challenge, &hello).await?;
     Stream::open(ctx, roster, outbound, hello, incarnation_id).await

@@ -20,7 +20,7 @@ use crate::{
     domain::{
         auth, fixture,
         jobs::{self, JobHandler as _, LeasedWork, Outcome, VerifyOutcome},
-        previews::PreviewVerify,
+        previews::PreviewVerifyJob,
         projects, users,
     },
 };
@@ -136,14 +136,14 @@ impl World {
         let id = JobId(preview.verify_job_id.parse().unwrap());
         let mut job = jobs::find(&tx, id).await.unwrap().unwrap();
         job.started_at = Some(ctx.clock.now());
-        let LeasedWork::PreviewVerify { files } = PreviewVerify.prepare(&ctx, &job).await.unwrap() else {
+        let LeasedWork::PreviewVerify { files } = PreviewVerifyJob.prepare(&ctx, &job).await.unwrap() else {
             panic!("the work of another kind");
         };
         let rejected: Vec<[u8; 32]> = rejected.iter().map(|content| sha256(content.as_bytes())).collect();
         let verified =
             files.into_iter().map(|file| file.sha256).filter(|digest| !rejected.contains(digest)).collect();
         let outcome = Outcome::PreviewVerify(VerifyOutcome { verified, rejected });
-        PreviewVerify.committed(&ctx, &tx, &job, outcome).await.unwrap();
+        PreviewVerifyJob.committed(&ctx, &tx, &job, outcome).await.unwrap();
         tx.commit().await.unwrap();
     }
 

@@ -5,17 +5,13 @@ mod wire;
 use std::pin::pin;
 
 use futures::{StreamExt as _, future};
-use hivesync_proto::v1 as pb;
+use hivesync_proto::{WORKER_PROTOCOL, v1 as pb};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use uuid::Uuid;
 
-use super::{
-    Dispatch,
-    message::FromWorker,
-    stream::{self, PROTOCOL},
-};
+use super::{Dispatch, message::FromWorker, stream};
 use crate::{
     base::{
         actor::Actor,
@@ -110,7 +106,7 @@ impl pb::worker_service_server::WorkerService for Rpc {
         serve(request, |ctx, _| async move {
             require_worker(&ctx)?;
             Ok(pb::GetServerInfoResponse {
-                protocols: vec![PROTOCOL],
+                protocols: vec![WORKER_PROTOCOL],
                 build: concat!("hivesync/", env!("CARGO_PKG_VERSION")).to_owned(),
                 message_bytes_max: ctx.config.limits.message_bytes_max as u64,
             })
