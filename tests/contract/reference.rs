@@ -2,9 +2,12 @@
 
 use std::{fmt::Write as _, process::Command};
 
+use hivesync::jobs::{Job, JobKind, JobState};
 use hivesync_proto::v1::ErrorReason;
 use hivesync_server::base::{config::settings, status};
 use hivesync_tests::binary;
+use time::OffsetDateTime;
+use uuid::Uuid;
 
 use crate::{descriptors, errors, golden};
 
@@ -60,9 +63,10 @@ fn the_errors_are_described() {
          A refused call carries a gRPC status with a public text, and in its details (`grpc-status-details-bin`) a \
          `google.rpc.ErrorInfo` of the domain `{}` whose `reason` is one of these names, and a `google.rpc.RequestInfo` \
          with the correlation ID, which stands in the metadata entry `{}` too. It is all that a report needs.\n\n\
-         Reasons marked with * refuse no call: they say why a job failed, in `Job.failure`.\n\n\
-         | reason | gRPC code | may a repeat help? | public text | what it means, and what to do |\n\
-         |---|---|---|---|---|\n",
+         Reasons marked with * refuse no call: they say why a job failed, in `Job.failure`. The kind is what our clients, \
+         in every language, make of the reason.\n\n\
+         | reason | gRPC code | kind | may a repeat help? | public text | what it means, and what to do |\n\
+         |---|---|---|---|---|---|\n",
         status::ERROR_DOMAIN,
         status::CORRELATION_ID
     );
@@ -70,11 +74,30 @@ fn the_errors_are_described() {
         let rule = status::rule(reason);
         let star = if errors::OF_JOBS_ONLY.contains(&reason) { " *" } else { "" };
         let repeat = if rule.retryable { "yes" } else { "no" };
-        let (name, what) = (status::name(reason), what_to_do(reason));
-        writeln!(text, "| `{name}`{star} | {:?} | {repeat} | {} | {what} |", rule.code, rule.text)
+        let (name, kind, what) = (status::name(reason), kind(reason), what_to_do(reason));
+        writeln!(text, "| `{name}`{star} | {:?} | `{kind}` | {repeat} | {} | {what} |", rule.code, rule.text)
             .expect("memory");
     }
     golden::assert_same("proto/ERRORS.md", &text);
+}
+
+/// What the client makes of a reason, in the one way that needs no server to give it: as what a job failed for.
+fn kind(reason: ErrorReason) -> &'static str {
+    let failed = Job {
+        id: Uuid::nil(),
+        kind: JobKind::RepoSync,
+        state: JobState::Failed,
+        team_id: None,
+        project_id: None,
+        attempts: 1,
+        failure: Some(reason),
+        progress: None,
+        created_at: OffsetDateTime::UNIX_EPOCH,
+        started_at: None,
+        finished_at: None,
+        joined: false,
+    };
+    failed.into_result().expect_err("it failed").code()
 }
 
 /// The comment of the contract at a reason, in one line.
