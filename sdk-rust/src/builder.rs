@@ -104,7 +104,8 @@ impl ClientBuilder {
         self.check()?;
         let transport = self.transport(&self.url)?;
         let admin = self.admin_url.as_deref().map(|url| self.transport(url)).transpose()?;
-        let http = connect::http_client(self.root_certificates.as_deref(), &self.user_agent)?;
+        let certificates = self.root_certificates.as_deref();
+        let http = connect::http_client(certificates, &self.user_agent, transport.is_local())?;
         let store = match self.secret_store {
             Some(store) => store,
             None => default_store().await,

@@ -3,14 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use tonic::{Response, Streaming};
+use tonic::Response;
 
 use crate::{
     api::rpc::{Access, Rpc},
     error::Result,
     platform::Platform,
     session::Session,
-    transport::{Credentials, Transport, payload, retry},
+    transport::{Credentials, Transport, answers::Answers, payload, retry},
 };
 
 /// What every call needs.
@@ -44,6 +44,11 @@ impl Core {
 
     pub(crate) fn http(&self) -> &reqwest::Client {
         &self.http
+    }
+
+    /// Whether the server is on this machine.
+    pub(crate) fn is_local(&self) -> bool {
+        self.transport.is_local()
     }
 
     /// Makes the connection anew, and tries again at once what had failed.
@@ -87,7 +92,7 @@ impl Core {
         &self,
         request: R::Request,
         life: Duration,
-    ) -> Result<Streaming<R::Response>> {
+    ) -> Result<Answers<R::Response>> {
         let credentials = |access_token| Credentials { access_token, device_key: None };
         let token = self.session.access_token().await?;
         match self

@@ -45,7 +45,7 @@ use crate::{
 };
 
 /// The authority that clients of a fake server believe in.
-const AUTHORITY: &str = "fake.test";
+const AUTHORITY: &str = "localhost";
 
 /// How a call is answered instead of properly.
 #[derive(Clone)]
@@ -252,7 +252,7 @@ impl FakeServer {
     }
 
     fn channel(connections: mpsc::Sender<std::io::Result<DuplexStream>>) -> Channel {
-        Endpoint::from_static("http://fake.test").connect_with_connector_lazy(tower::service_fn(move |_| {
+        Endpoint::from_static("http://localhost").connect_with_connector_lazy(tower::service_fn(move |_| {
             let connections = connections.clone();
             async move {
                 let (near, far) = tokio::io::duplex(64 * 1024);

@@ -16,7 +16,7 @@ use tokio::{
     task::JoinHandle,
     time::{Instant, sleep, timeout},
 };
-use tonic::{Status, Streaming};
+use tonic::Status;
 use uuid::Uuid;
 
 use crate::{
@@ -28,7 +28,7 @@ use crate::{
     core::Core,
     error::{Error, ErrorKind, Result},
     task,
-    transport::retry,
+    transport::{answers::Answers, retry},
 };
 
 /// Events that wait for their reader. More are left with the server.
@@ -107,7 +107,7 @@ impl Jobs {
 struct JobWatcher {
     core: Core,
     job_id: Uuid,
-    stream: Option<Streaming<pb::WatchJobResponse>>,
+    stream: Option<Answers<pb::WatchJobResponse>>,
     backoff: Backoff,
     last: Option<Shown>,
 }
@@ -253,7 +253,7 @@ impl Follower {
         }
     }
 
-    async fn open(&self) -> Result<Streaming<pb::StreamNotificationsResponse>> {
+    async fn open(&self) -> Result<Answers<pb::StreamNotificationsResponse>> {
         let (after_sequence, live_only) = match (self.cursor, self.start) {
             (Some(cursor), _) => (cursor, false),
             (None, StartAt::After(sequence)) => (sequence, false),

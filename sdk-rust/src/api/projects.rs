@@ -10,7 +10,6 @@ use futures::{Stream, TryStreamExt as _};
 use hivesync_proto::v1::{self as pb, read_file_response::Part};
 use serde::Serialize;
 use time::OffsetDateTime;
-use tonic::Streaming;
 use uuid::Uuid;
 
 use super::{jobs::Job, rpc};
@@ -19,6 +18,7 @@ use crate::{
     entropy,
     error::{Error, Result},
     page::{self, Page, PageRequest},
+    transport::answers::Answers,
     wire::{self, wire_enum},
 };
 
@@ -323,7 +323,7 @@ const FILE_DEADLINE: std::time::Duration = std::time::Duration::from_secs(300);
 /// A file of a mirror while it is read: a stream of its bytes.
 pub struct FileReader {
     header: FileHeader,
-    stream: Streaming<pb::ReadFileResponse>,
+    stream: Answers<pb::ReadFileResponse>,
 }
 
 impl FileReader {

@@ -136,8 +136,8 @@ async fn only_the_end_of_the_session_signs_out() {
     assert_eq!(signed_out(client.auth().account().await), Some(SignedOutReason::SessionEnded));
     assert_eq!(signed_out(me(&client).await), Some(SignedOutReason::SessionEnded));
     assert_eq!(server.refreshes(), 1);
-    assert!(store.load("session/fake.test/default").await.unwrap().is_none());
-    assert!(store.load("device-key/fake.test/default").await.unwrap().is_some());
+    assert!(store.load("session/localhost/default").await.unwrap().is_none());
+    assert!(store.load("device-key/localhost/default").await.unwrap().is_some());
 }
 
 #[tokio::test(start_paused = true)]

@@ -101,14 +101,19 @@ fn secured(endpoint: Endpoint, _: &Url, _: Option<&[u8]>) -> Result<Endpoint> {
     Ok(endpoint)
 }
 
-/// The HTTP client of uploads and downloads.
-pub(crate) fn http_client(root_certificates: Option<&[u8]>, user_agent: &str) -> Result<reqwest::Client> {
+/// The HTTP client of uploads and downloads. What goes to a server on this machine goes by no proxy.
+pub(crate) fn http_client(
+    root_certificates: Option<&[u8]>,
+    user_agent: &str,
+    is_local: bool,
+) -> Result<reqwest::Client> {
     let builder = reqwest::Client::builder()
         .user_agent(user_agent)
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(CONNECT_TIMEOUT)
         .read_timeout(Duration::from_secs(30))
         .timeout(Duration::from_secs(240));
+    let builder = if is_local { builder.no_proxy() } else { builder };
     let builder = trusting(builder, root_certificates)?;
     builder.build().map_err(|_| Error::internal())
 }

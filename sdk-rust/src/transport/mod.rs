@@ -1,5 +1,6 @@
 //! One connection to one server: deadlines, retries, credentials on the wire.
 
+pub(crate) mod answers;
 pub(crate) mod connect;
 mod local;
 pub(crate) mod payload;
@@ -20,14 +21,15 @@ use hivesync_proto::device_proof;
 use http::uri::PathAndQuery;
 use tokio::time::{Instant, sleep, timeout};
 use tonic::{
-    Code, Request, Response, Status, Streaming,
+    Code, Request, Response, Status,
     client::Grpc,
     metadata::{AsciiMetadataValue, MetadataMap},
     transport::Channel,
 };
 use tonic_prost::ProstCodec;
+use url::Url;
 
-use self::payload::PayloadCodec;
+use self::{answers::Answers, payload::PayloadCodec};
 use crate::{
     api::rpc::Rpc,
     device_key::DeviceKey,
@@ -78,6 +80,11 @@ impl Transport {
     /// The host and port that proofs are made for.
     pub(crate) fn authority(&self) -> &str {
         &self.authority
+    }
+
+    /// Whether the server is on this machine.
+    pub(crate) fn is_local(&self) -> bool {
+        Url::parse(&format!("http://{}", self.authority)).is_ok_and(|url| connect::is_loopback(&url))
     }
 
     /// Replaces the connection, for instance after the network changed.
@@ -180,13 +187,13 @@ impl Transport {
         outcome
     }
 
-    /// Opens a stream that may stay open for `life`. Streams are resumed by their reader, not here.
+    /// Opens a stream that may stay open for `life`, whatever the other side does. Streams are resumed by their reader, not here.
     pub(crate) async fn server_streaming<R: Rpc>(
         &self,
         message: R::Request,
         credentials: Credentials<'_>,
         life: Duration,
-    ) -> Result<Streaming<R::Response>> {
+    ) -> Result<Answers<R::Response>> {
         let request = self
             .request(R::PATH, message, credentials, life)
             .map_err(|status| Error::from_status(&status))?;
@@ -198,7 +205,8 @@ impl Transport {
         };
         let outcome = timeout(STREAM_START_DEADLINE, open).await.unwrap_or_else(|_| Err(local::expired()));
         self.supervise(outcome.as_ref().err());
-        outcome.map(Response::into_inner).map_err(|status| Error::from_status(&status))
+        let stream = outcome.map_err(|status| Error::from_status(&status))?.into_inner();
+        Ok(Answers::new(stream, life))
     }
 
     fn grpc(&self) -> Grpc<Channel> {

@@ -234,3 +234,16 @@ async fn who_watches_many_jobs_waits_for_a_place() {
         client.jobs().watch(Uuid::nil()).map_ok(|job| job.state).try_collect().await.unwrap();
     assert_eq!(states, [JobState::Succeeded]);
 }
+
+/// A server that is stuck behind its own proxy answers pings for ever.
+#[tokio::test(start_paused = true)]
+async fn a_watch_goes_on_with_another_stream_when_one_falls_silent() {
+    let streams = Streams::new([
+        vec![Step::Job(pb::JobState::Running), Step::Silence],
+        vec![Step::Job(pb::JobState::Succeeded)],
+    ]);
+    let client = serve(&streams).signed_in().await;
+    let states: Vec<_> =
+        client.jobs().watch(Uuid::nil()).map_ok(|job| job.state).try_collect().await.unwrap();
+    assert_eq!(states, [JobState::Running, JobState::Succeeded]);
+}

@@ -204,7 +204,8 @@ impl OpenPreview {
             sha256: digests.iter().map(|digest| digest.to_vec()).collect(),
         };
         let response = self.core.unary::<rpc::RequestDownloads>(request).await?;
-        response.downloads.into_iter().map(Presigned::from_wire).collect()
+        let is_local = self.core.is_local();
+        response.downloads.into_iter().map(|request| Presigned::from_wire(request, is_local)).collect()
     }
 
     /// Fetches one content and writes it to every path that has it.

@@ -83,8 +83,9 @@ impl<'a> Upload<'a> {
             sha256: batch.iter().map(|digest| digest.to_vec()).collect(),
         };
         let response = self.core.unary::<rpc::RequestUploads>(request).await?;
-        let uploads: Vec<_> =
-            response.uploads.into_iter().map(Presigned::from_wire).collect::<Result<_>>()?;
+        let is_local = self.core.is_local();
+        let uploads = response.uploads.into_iter().map(|request| Presigned::from_wire(request, is_local));
+        let uploads: Vec<_> = uploads.collect::<Result<_>>()?;
         let outcomes =
             stream::iter(uploads.into_iter().map(|upload| self.send(upload))).buffer_unordered(TRANSFERS);
         Ok(outcomes
