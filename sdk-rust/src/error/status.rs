@@ -16,6 +16,9 @@ pub(super) const DOMAIN: &str = "hivesync.dev";
 /// What to wait after a refusal that does not say how long.
 const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(30);
 
+/// The longest that a server can have its clients wait: the longest window of a quota.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3_600);
+
 impl Error {
     pub(crate) fn from_status(status: &Status) -> Self {
         let correlation_id = status
@@ -37,9 +40,10 @@ impl Error {
     }
 }
 
-/// How long the server asks to wait before the call is repeated.
+/// How long the server asks to wait before the call is repeated; not longer than [`RETRY_AFTER_MAX`], whatever it says.
 pub(crate) fn retry_delay(status: &Status) -> Option<Duration> {
-    status.get_details_retry_info().and_then(|info| info.retry_delay)
+    let delay = status.get_details_retry_info().and_then(|info| info.retry_delay);
+    delay.map(|delay| delay.min(RETRY_AFTER_MAX))
 }
 
 fn reason_of(status: &Status) -> Option<ErrorReason> {
@@ -169,4 +173,51 @@ fn caused_by<E: std::error::Error + 'static>(status: &Status) -> bool {
         source = error.source();
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(
+        clippy::panic,
+        clippy::disallowed_methods,
+        reason = "a test plays the server, and fails by panicking"
+    )]
+
+    use prost::Message as _;
+
+    use super::*;
+
+    /// As any server could write it: the library that reads it has no limit.
+    #[test]
+    fn no_server_has_its_clients_wait_for_ever() {
+        let any = |name: &str, value: Vec<u8>| prost_types::Any {
+            type_url: format!("type.googleapis.com/google.rpc.{name}"),
+            value,
+        };
+        for reason in ["RATE_LIMITED", "QUOTA_EXCEEDED"] {
+            let delay = prost_types::Duration { seconds: i64::MAX, nanos: 0 };
+            let retry = tonic_types::pb::RetryInfo { retry_delay: Some(delay) };
+            let info = tonic_types::pb::ErrorInfo {
+                reason: reason.to_owned(),
+                domain: DOMAIN.to_owned(),
+                ..Default::default()
+            };
+            let details = tonic_types::pb::Status {
+                details: vec![
+                    any("ErrorInfo", info.encode_to_vec()),
+                    any("RetryInfo", retry.encode_to_vec()),
+                ],
+                ..Default::default()
+            };
+            let bytes = details.encode_to_vec().into();
+            let status = Status::with_details(Code::ResourceExhausted, "for operators only", bytes);
+            match Error::from_status(&status).kind() {
+                ErrorKind::RateLimited { retry_after } => assert_eq!(*retry_after, RETRY_AFTER_MAX),
+                ErrorKind::LimitReached { resets_at } => {
+                    assert!(resets_at.is_some_and(|at| at <= clock::now() + RETRY_AFTER_MAX));
+                }
+                kind => panic!("{kind:?}"),
+            }
+        }
+    }
 }
