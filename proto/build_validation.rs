@@ -251,8 +251,9 @@ fn value_checks(field: &FieldDescriptor, rules: &Rules, place: &str) -> Result<S
 }
 
 fn string_checks(name: &str, rules: &[(String, Value)], place: &str) -> Result<String> {
-    // A password is bytes that happen to be text: it is hashed, never shown or compared as a name.
-    let always = if name == "password" { "no_nul" } else { "clean_text" };
+    // A password is bytes that happen to be text: it is hashed, never shown or compared as a name. A branch is called
+    // as its repository says, which is none of the worker's doing who reports it.
+    let always = if matches!(name, "password" | "default_branch") { "no_nul" } else { "clean_text" };
     let mut code = format!("rule::{always}(&{place}, &at, found);\n");
     let mut bounds = Vec::new();
     for (rule, value) in rules {

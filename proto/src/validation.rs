@@ -1,8 +1,8 @@
 //! The field rules of the contract, as code: one implementation of [`Validate`] for each message of
 //! `hivesync.v1`, generated from its `buf.validate` annotations.
 //!
-//! Beyond what is annotated, every string is of [plain](crate::text::is_plain) characters and in NFC, and
-//! every enum value is one that the contract defines.
+//! Beyond what is annotated, every string but a password and a branch is of [plain](crate::text::is_plain)
+//! characters and in NFC, and every enum value is one that the contract defines.
 
 mod rule;
 

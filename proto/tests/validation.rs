@@ -155,6 +155,14 @@ fn takes_a_password_as_it_is_but_for_nul() {
 }
 
 #[test]
+fn takes_a_branch_as_its_repository_calls_it() {
+    let request =
+        |branch: &str| v1::RepoSyncResult { default_branch: branch.to_owned(), ..Default::default() };
+    assert_eq!(violations(&request("cafe\u{301}\u{202e}")), []);
+    assert_eq!(violations(&request("a\0b")), one("default_branch", "text.nul"));
+}
+
+#[test]
 fn counts_characters_and_bytes_apart() {
     let named = |name: String| v1::UpdateMeRequest { display_name: name };
     assert_eq!(violations(&named("é".repeat(100))), []);

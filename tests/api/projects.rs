@@ -15,6 +15,7 @@ use uuid::Uuid;
 on_each_backend!(
     a_repository_is_linked_synced_and_read,
     a_sync_follows_the_repository,
+    a_branch_may_be_called_anything,
     creating_twice_with_one_key_creates_once,
     names_are_unique_in_a_team,
     bad_addresses_are_refused,
@@ -83,6 +84,18 @@ async fn a_sync_follows_the_repository(world: World) {
     let query = FileQuery { commit: Some(second), ..FileQuery::default() };
     let former = ada.client.projects().read_file(project.id, "index.html", query).await;
     assert_eq!(former.err().expect("refused").reason(), Some(ErrorReason::NotFound));
+}
+
+async fn a_branch_may_be_called_anything(world: World) {
+    let ada = world.user("ada").await;
+    for (name, shown) in [("e\u{301}", "e\u{301}"), ("a\u{202e}b", "a\u{fffd}b")] {
+        let repository = Repository::sample();
+        repository.git(&["branch", "-m", name]);
+        let project = ada.project(shown.get(..1).unwrap(), &repository).await;
+        assert_eq!(ada.sync(project.id).await.state, JobState::Succeeded, "{name:?}");
+        let project = ada.client.projects().get(project.id).await.unwrap();
+        assert_eq!(project.default_branch.as_deref(), Some(shown));
+    }
 }
 
 async fn creating_twice_with_one_key_creates_once(world: World) {

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::{
-    model::{CommitId, Project, RepositorySyncFailed, RepositorySynced, Sync, SyncedMirror},
+    model::{CommitId, Project, RepositorySyncFailed, RepositorySynced, Sync, SyncedMirror, shown},
     store,
 };
 use crate::{
@@ -20,6 +20,9 @@ use crate::{
         jobs::{Job, JobHandler, JobKind, LeasedWork, Outcome, Work},
     },
 };
+
+/// Of the name of a branch, this much is shown: as much as the contract takes.
+const BRANCH_CHARS_MAX: usize = 1_024;
 
 /// The handler.
 #[derive(Clone, Copy, Debug, Default)]
@@ -54,8 +57,9 @@ impl JobHandler for RepoSyncJob {
             CommitId::parse(head)
                 .ok_or_else(|| Error::invalid("head_commit", "must be 40 hexadecimal digits"))
         });
+        let branch = outcome.default_branch.unwrap_or_default();
         let mirror = SyncedMirror {
-            default_branch: outcome.default_branch.unwrap_or_default(),
+            default_branch: shown(branch.as_bytes(), BRANCH_CHARS_MAX).0,
             head: head.transpose()?,
             mirror_bytes: outcome.mirror_bytes,
         };

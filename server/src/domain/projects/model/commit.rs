@@ -106,7 +106,7 @@ fn moment(secs: i64) -> Option<Timestamp> {
 
 /// At most `chars_max` characters of a text, harmless ones, and whether there were more. Line ends are line
 /// feeds.
-fn shown(text: &[u8], chars_max: usize) -> (String, bool) {
+pub fn shown(text: &[u8], chars_max: usize) -> (String, bool) {
     let invalid = |chunk: &[u8]| (!chunk.is_empty()).then_some(char::REPLACEMENT_CHARACTER);
     let letters = text.utf8_chunks().flat_map(|chunk| chunk.valid().chars().chain(invalid(chunk.invalid())));
     let mut letters = letters.peekable();

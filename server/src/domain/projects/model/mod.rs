@@ -7,7 +7,7 @@ use std::fmt;
 use hivesync_proto::{path::RepositoryPath, repository_url::RepositoryUrl};
 use serde::{Deserialize, Serialize};
 
-pub use commit::{Commit, CommitPage, ListCommits, PARENTS_MAX, WrittenCommit};
+pub use commit::{Commit, CommitPage, ListCommits, PARENTS_MAX, WrittenCommit, shown};
 
 use crate::{
     base::{
@@ -193,7 +193,7 @@ pub struct Sync {
 /// What a sync made of a mirror.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SyncedMirror {
-    /// The default branch, short; empty if the repository has no branch.
+    /// The default branch, short, as it is shown; empty if the repository has no branch.
     pub default_branch: String,
     /// The commit at its head; none if the repository has no branch.
     pub head: Option<CommitId>,
