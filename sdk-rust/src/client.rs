@@ -9,7 +9,8 @@ use crate::{
     core::Core,
 };
 
-/// A client of HiveSync. Cheap to clone; all clones share one connection and one session.
+/// A client of HiveSync. Cheap to clone; all clones share one connection and one session. A whole program is
+/// `examples/quick_start.rs`.
 ///
 /// ```no_run
 /// # async fn example() -> hivesync::Result<()> {

@@ -187,6 +187,10 @@ impl Shelf {
         }
     }
 
+    fn literal(&self, id: &str) -> String {
+        rows::literal(&self.world, id.parse().expect("a UUID"))
+    }
+
     /// Takes one of the list's oldest out, where the list can get shorter.
     pub(crate) async fn remove(&mut self, route: &str) {
         let ada = &self.ada;
@@ -223,6 +227,19 @@ impl Shelf {
                     ada.get("hivesync.v1.ProjectService/DeleteProject", request).await;
             }
             "ListWorkers" => drop(self.workers.pop_front().expect("one was added")),
+            // A sweep of the server takes these, when they are old.
+            "ListPreviews" => {
+                let of = format!("project_id = {}", self.literal(&self.project));
+                let oldest = format!("SELECT min(created_at) FROM previews WHERE {of}");
+                let sql = format!("DELETE FROM previews WHERE {of} AND created_at = ({oldest})");
+                rows::change(&self.world, &sql).await;
+            }
+            "ListNotifications" => {
+                let of = format!("user_id = {}", self.literal(&ada.tokens.user_id));
+                let oldest = format!("SELECT min(sequence) FROM notifications WHERE {of}");
+                let sql = format!("DELETE FROM notifications WHERE {of} AND sequence = ({oldest})");
+                rows::change(&self.world, &sql).await;
+            }
             // These only grow, or are of one commit.
             _ => {}
         }

@@ -1,7 +1,7 @@
 //! A client killed at any step of the path, and started again, as somebody does whose terminal closed: once in each of
 //! as many parts of the path as there are rounds.
 
-use std::{fs, os::unix::process::ExitStatusExt as _, process::Output};
+use std::{fs, os::unix::process::ExitStatusExt as _, process::Output, time::Duration};
 
 use hivesync::page::PageRequest;
 use hivesync_tests::{
@@ -22,6 +22,8 @@ use tokio::sync::oneshot;
 const ROUNDS: u32 = 2;
 /// How often a round may find the path at its end before the client has died. It is then gone once more.
 const ESCAPES_MAX: u32 = 8;
+/// How long after a step a client may die: it hashes, writes and renames files between two of them.
+const LEAD_MICROS_MAX: u64 = 50_000;
 /// What `hsync` says of what exists already, and of what nobody is signed in for.
 const CONFLICT: Option<i32> = Some(6);
 const SIGNED_OUT: Option<i32> = Some(3);
@@ -30,6 +32,8 @@ const SIGNED_OUT: Option<i32> = Some(3);
 struct Person {
     shell: CommandLine,
     doom: Option<oneshot::Receiver<Held>>,
+    /// How long after that step it dies; if not while the step is on its way.
+    lead: Option<Duration>,
     /// Processes of theirs that were killed.
     kills: u32,
 }
@@ -42,7 +46,16 @@ impl Person {
             tokio::select! {
                 _ = process.wait() => {}
                 held = doom => {
-                    process.kill().await.expect("it can be killed");
+                    let held = held.expect("the tap stands");
+                    let held = match self.lead {
+                        Some(lead) => {
+                            drop(held);
+                            tokio::time::sleep(lead).await;
+                            None
+                        }
+                        None => Some(held),
+                    };
+                    process.start_kill().expect("it can be killed");
                     self.doom = None;
                     drop(held);
                     let status = process.wait().await.expect("it is ours");
@@ -118,7 +131,8 @@ async fn path_survives(backend: Backend) {
     let mut installation = Installation::tapped(backend).await;
     let ada = installation.user("ada").await;
     let repository = Repository::sample();
-    let mut person = Person { shell: CommandLine::new(installation.public()), doom: None, kills: 0 };
+    let mut person =
+        Person { shell: CommandLine::new(installation.public()), doom: None, lead: None, kills: 0 };
     let bundle = person.shell.home().join("bundle");
     fs::create_dir(&bundle).expect("a directory");
     fs::write(bundle.join("index.html"), "<!doctype html>").expect("a file");
@@ -132,7 +146,11 @@ async fn path_survives(backend: Backend) {
     for round in 0..rounds {
         for escape in 0..=ESCAPES_MAX {
             let step = seed.in_part(steps, round, rounds);
-            eprintln!("round {round}, {escape} escapes: the client dies at step {step} of {steps}");
+            person.lead = (seed.below(2) == 0).then(|| Duration::from_micros(seed.below(LEAD_MICROS_MAX)));
+            let lead = person.lead;
+            eprintln!(
+                "round {round}, {escape} escapes: the client dies at step {step} of {steps}, {lead:?} after it"
+            );
             person.doom = Some(installation.clients_tap().catch(step));
             person.go(&ada, &repository, &format!("round-{round}-{escape}")).await;
             forget_projects(&ada).await;

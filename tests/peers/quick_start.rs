@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, process::Stdio, time::Duration};
 
-use hivesync_tests::{actor::Actor, backend::Backend, caller::PASSWORD, process::Installation};
+use hivesync_tests::{actor::Actor, backend::Backend, binary, caller::PASSWORD, process::Installation};
 use tokio::{io::AsyncWriteExt as _, process::Command, time::timeout};
 
 /// What a quick start may take.
@@ -67,4 +67,9 @@ pub async fn hold(mut quick_start: Command) {
     for (path, bytes) in FILES {
         assert_eq!(fs::read(work.path().join("preview").join(path)).unwrap(), bytes, "{path}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_quick_start_of_rust_opens_a_preview() {
+    hold(Command::new(binary::path("examples/quick_start"))).await;
 }
