@@ -188,7 +188,11 @@ async fn sign_in_needs_the_devices_proof(world: World) {
     assert_eq!(refused(outcomes.remove(1)).reason, Reason::InvalidDeviceProof);
 }
 
-async fn refresh(caller: &Caller, token: &str, attempt: Uuid) -> Result<pb::SessionTokens, tonic::Status> {
+pub(super) async fn refresh(
+    caller: &Caller,
+    token: &str,
+    attempt: Uuid,
+) -> Result<pb::SessionTokens, tonic::Status> {
     let request = pb::RefreshRequest { refresh_token: token.to_owned(), attempt_id: attempt.to_string() };
     let with = Credentials { access_token: None, device: Some(&caller.device) };
     caller.wire.call(REFRESH, request, with).await.map(tonic::Response::into_inner)

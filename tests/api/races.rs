@@ -1,21 +1,30 @@
 //! Calls that run at the same time: what one rests on, another takes away.
 
-use futures::StreamExt as _;
+use futures::{
+    StreamExt as _,
+    future::{self, Either},
+};
 use hivesync::{ErrorReason, page::PageRequest, projects::MirrorState, teams::TeamRole};
 use hivesync_proto::v1 as pb;
 use hivesync_tests::{
     actor::Actor,
     backend::Backend,
+    caller::Caller,
+    device::Device,
     interleaving::{Hold, interleave},
     manifest::{file, manifest},
     on_backend, on_each_backend,
     repository::Repository,
     rows,
+    wire::refused,
     world::World,
 };
 use uuid::Uuid;
 
-use crate::workers::{leased, synced};
+use crate::{
+    auth::refresh,
+    workers::{leased, synced},
+};
 
 on_each_backend!(
     a_removed_admin_invites_nobody_any_more,
@@ -32,7 +41,7 @@ on_each_backend!(
     a_team_has_two_thousand_jobs_that_wait,
 );
 
-on_backend!(deadlock, Production; whoever_loses_a_deadlock_may_retry);
+on_backend!(deadlock, Production; whoever_loses_a_deadlock_may_retry, a_device_is_revoked_while_it_goes_on);
 
 async fn role_of(witness: &Actor, team: Uuid, user: &Actor) -> Option<TeamRole> {
     let members = witness.client.teams().members(team, PageRequest::first()).await.unwrap().items;
@@ -312,4 +321,34 @@ async fn whoever_loses_a_deadlock_may_retry(world: World) {
     };
     let (removed, ()) = futures::join!(remove, counterpart);
     assert_eq!(removed.unwrap_err().code(), tonic::Code::Aborted);
+}
+
+/// The revocation has the device and comes for its session, which the refresh has.
+async fn a_device_is_revoked_while_it_goes_on(world: World) {
+    let ada = world.caller("ada").await;
+    let phone = Caller::sign_in(world.wire().await, &ada.email, Device::new()).await;
+    let device_id = phone.tokens.device_id.clone();
+    let hold =
+        Hold::take(&world, &format!("SELECT 1 FROM devices WHERE id = '{device_id}' FOR UPDATE")).await;
+    let request = pb::RevokeDeviceRequest { device_id };
+    let revoke = ada.call::<_, pb::RevokeDeviceResponse>("hivesync.v1.AuthService/RevokeDevice", request);
+    let refresh = async {
+        hold.has_stopped(1).await;
+        let refresh = Box::pin(refresh(&phone, &phone.tokens.refresh_token, Uuid::new_v4()));
+        let stops = Box::pin(hold.has_stopped(2));
+        let begun = match future::select(refresh, stops).await {
+            Either::Left((refreshed, _)) => Either::Left(refreshed),
+            Either::Right(((), refresh)) => Either::Right(refresh),
+        };
+        hold.release().await;
+        match begun {
+            Either::Left(refreshed) => refreshed,
+            Either::Right(refresh) => refresh.await,
+        }
+    };
+    let (revoked, refreshed) = futures::join!(revoke, refresh);
+    revoked.unwrap();
+    let successor = refreshed.unwrap().refresh_token;
+    let refusal = refused(crate::auth::refresh(&phone, &successor, Uuid::new_v4()).await);
+    assert_eq!(refusal.reason, ErrorReason::SessionEnded);
 }

@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 
 use sea_orm::{
-    ActiveValue::Set, QueryOrder as _, QuerySelect as _, QueryTrait as _, entity::prelude::*,
-    sea_query::OnConflict,
+    ActiveValue::Set,
+    QueryOrder as _, QuerySelect as _, QueryTrait as _,
+    entity::prelude::*,
+    sea_query::{LockBehavior, LockType, OnConflict, Query},
 };
 
 use crate::{
@@ -81,11 +83,17 @@ pub(in crate::domain::auth) async fn sign_in(
     Ok(seen.into_iter().next().map(|row| row.id))
 }
 
-/// Notes that the device `id` proved its key.
+/// Notes that the device `id` proved its key, unless somebody changes it at the moment: whoever revokes it waits for
+/// its sessions, one of which the caller holds.
 pub(in crate::domain::auth) async fn touch(tx: &Tx, id: DeviceId, now: Timestamp) -> Result<()> {
+    let mut free = Query::select();
+    free.column(row::Column::Id).from(row::Entity).and_where(row::Column::Id.eq(id));
+    if tx.is_shared() {
+        free.lock_with_behavior(LockType::NoKeyUpdate, LockBehavior::SkipLocked);
+    }
     row::Entity::update_many()
         .col_expr(row::Column::SeenAt, Expr::value(now))
-        .filter(row::Column::Id.eq(id))
+        .filter(row::Column::Id.in_subquery(free))
         .exec(&tx.sql())
         .await?;
     Ok(())
