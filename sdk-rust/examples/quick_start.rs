@@ -1,6 +1,12 @@
 //! Signs in, and opens a preview by the token that its publisher shows: the server in `HIVESYNC_SERVER_URL`, the account
 //! in `HIVESYNC_EMAIL`; password and token are read from standard input, a line each.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a program of its own, which talks to its user"
+)]
+
 use std::{env, error::Error, fs, io};
 
 use hivesync::{Client, auth::Platform, previews::PreviewToken};
