@@ -100,7 +100,7 @@ pub struct Job {
     /// Why it failed, by the name of the reason; `None` unless it did.
     #[serde(serialize_with = "reason_name")]
     pub failure: Option<ErrorReason>,
-    /// How far it is; `None` unless it runs.
+    /// How far it is while it runs; how far it came, for some minutes after it has succeeded.
     pub progress: Option<JobProgress>,
     /// When it was queued.
     #[serde(with = "time::serde::rfc3339")]

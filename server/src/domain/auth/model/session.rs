@@ -130,6 +130,9 @@ impl Session {
             return Verdict::Misuse(Misuse::ForeignDevice);
         }
         match self.generation - token.generation {
+            // It is ours, so this is what was kept at an earlier time: an operator has restored a copy, and nobody is
+            // a thief.
+            ..0 => Verdict::Over,
             0 => Verdict::Advance,
             1 if self.last_attempt == Some(token.attempt) => Verdict::Repeat,
             1 if now.since(self.rotated_at) <= RACE => Verdict::Repeat,

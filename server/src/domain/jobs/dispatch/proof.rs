@@ -62,8 +62,8 @@ pub(super) async fn verify_hello(
 async fn refuse(ctx: &Ctx, why: &str) -> Error {
     metrics::counter!("hivesync_workers_refused_total").increment(1);
     let refusal = Error::new(Reason::InvalidWorkerProof).because(why.to_owned());
-    let from = ctx.call.address.map(|address| address.to_string()).unwrap_or_default();
-    if let Decision::Denied { .. } = ctx.limiter.decide(&[Claim::new(RECORDED, from)]).await {
+    let recorded = Claim::of_client(RECORDED, ctx.call.address);
+    if let Decision::Denied { .. } = ctx.limiter.decide(&[recorded]).await {
         return refusal;
     }
     let entry = Entry::new("worker.refused").outcome(Outcome::Refused);

@@ -28,7 +28,8 @@ pub(super) const STAGING_GRACE: Duration = Duration::from_secs(60 * 60);
 pub(super) const CONTENT_GRACE: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long a preview that has ended is listed.
 pub(super) const HISTORY: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-/// How long an object outlives its mark: longer than any address that could write it anew.
-pub(super) const DOOM_DELAY: Duration = Duration::from_secs(300);
+/// How long an object outlives its mark: longer than any address that could write it anew, and than an upload that begins
+/// in its last moment, which may take five minutes.
+pub(super) const DOOM_DELAY: Duration = Duration::from_secs(600);
 /// Paths of rejected files that a preview names.
 pub(super) const REJECTED_PATHS_MAX: u64 = 20;

@@ -8,7 +8,10 @@ use pb::{
 use tonic_types::StatusExt as _;
 use uuid::Uuid;
 
-use super::{super::sweep, *};
+use super::{
+    super::{model::DOOM_DELAY, sweep},
+    *,
+};
 use crate::{
     base::{
         actor::{Actor, PlatformRole, User},
@@ -338,7 +341,7 @@ async fn wrong_content_is_named_and_removed() {
         assert_eq!(again.missing, [1], "what was right is kept");
         world.sweep_after(Duration::ZERO).await;
         assert_eq!(world.object_count().await, 2, "an address could still write it anew");
-        world.sweep_after(Duration::from_secs(301)).await;
+        world.sweep_after(DOOM_DELAY + Duration::from_secs(1)).await;
         assert_eq!(world.object_count().await, 1);
     }
 }
@@ -353,13 +356,13 @@ async fn nothing_is_left_of_what_nobody_uses() {
         assert_eq!(world.object_count().await, 3);
 
         world.sweep_after(Duration::from_secs(61 * 60)).await;
-        world.sweep_after(Duration::from_secs(301)).await;
+        world.sweep_after(DOOM_DELAY + Duration::from_secs(1)).await;
         assert_eq!(world.object_count().await, 2, "an upload that was not finished");
         let message = pb::GetPreviewRequest { preview_id: id };
         let preview = Rpc.get_preview(desktop.call(message)).await.unwrap().into_inner();
         assert_eq!(preview.state(), pb::PreviewState::Expired);
         world.sweep_after(Duration::from_secs(24 * 60 * 60)).await;
-        world.sweep_after(Duration::from_secs(301)).await;
+        world.sweep_after(DOOM_DELAY + Duration::from_secs(1)).await;
         assert_eq!(world.object_count().await, 0, "what nobody has published for a day");
     }
 }
