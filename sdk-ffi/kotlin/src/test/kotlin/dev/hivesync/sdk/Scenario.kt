@@ -10,6 +10,7 @@ import kotlinx.coroutines.cancelChildren
 import kotlinx.coroutines.channels.Channel
 import kotlinx.coroutines.channels.ReceiveChannel
 import kotlinx.coroutines.flow.buffer
+import kotlinx.coroutines.flow.catch
 import kotlinx.coroutines.flow.last
 import kotlinx.coroutines.flow.produceIn
 import kotlinx.coroutines.flow.toList
@@ -213,7 +214,9 @@ private class Scenario(
     }
 
     private suspend fun follow(actor: Actor): JsonObject {
-        actor.events = actor.client.notifications().buffer(Channel.RENDEZVOUS).produceIn(scope)
+        // It ends when its client has signed out, which is no failure of the story.
+        val notifications = actor.client.notifications().catch { if (it !is HiveSyncException.SignedOut) throw it }
+        actor.events = notifications.buffer(Channel.RENDEZVOUS).produceIn(scope)
         val first = actor.events.receive()
         return buildJsonObject { put("event", first::class.simpleName?.lowercase()) }
     }
