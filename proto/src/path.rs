@@ -4,6 +4,8 @@ use std::{borrow::Borrow, fmt};
 
 use unicode_normalization::{UnicodeNormalization as _, is_nfc};
 
+use crate::text::is_invisible;
+
 /// The longest path, in bytes of UTF-8.
 pub const PATH_BYTES_MAX: usize = 512;
 /// The deepest path, in components.
@@ -156,18 +158,6 @@ fn check_char(letter: char) -> Result<(), PathError> {
         letter if is_private_use(letter) => Err(PathError::PrivateUse),
         _ => Ok(()),
     }
-}
-
-/// `Bidi_Control` and `Default_Ignorable_Code_Point` (Unicode 16, PropList.txt and
-/// DerivedCoreProperties.txt), and the interlinear annotation marks. HFS+ ignores some of them when it
-/// compares names.
-fn is_invisible(letter: char) -> bool {
-    matches!(letter,
-        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
-        | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}'
-        | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
-        | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// General category Co, and the noncharacters (The Unicode Standard, 23.5 and 23.7).

@@ -21,7 +21,20 @@ pub fn is_harmless(letter: char) -> bool {
 /// joins letters or emoji (U+200C, U+200D, variation selectors) may.
 #[must_use]
 pub fn is_plain(letter: char) -> bool {
-    is_harmless(letter) && !matches!(letter, '\n' | '\t' | '\u{200b}' | '\u{2060}'..='\u{2064}' | '\u{feff}')
+    let joins = matches!(letter, '\u{200c}' | '\u{200d}' | '\u{180b}'..='\u{180d}' | '\u{fe00}'..='\u{fe0f}');
+    is_harmless(letter) && !matches!(letter, '\n' | '\t') && (joins || !is_invisible(letter))
+}
+
+/// `Bidi_Control` and `Default_Ignorable_Code_Point` (Unicode 16, PropList.txt and
+/// DerivedCoreProperties.txt), and the interlinear annotation marks. HFS+ ignores some of them when it
+/// compares names.
+pub(crate) fn is_invisible(letter: char) -> bool {
+    matches!(letter,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
+        | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}'
+        | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+        | '\u{e0000}'..='\u{e0fff}')
 }
 
 #[cfg(test)]

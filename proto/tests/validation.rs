@@ -128,7 +128,9 @@ fn refuses_control_characters_and_other_forms_of_text() {
 
 #[test]
 fn no_name_hides_what_it_is() {
-    for letter in ['\u{202e}', '\u{2066}', '\u{200b}', '\u{feff}', '\u{9b}'] {
+    for letter in
+        ['\u{202e}', '\u{2066}', '\u{200b}', '\u{feff}', '\u{9b}', '\u{ad}', '\u{3164}', '\u{e0041}']
+    {
         let name = format!("a{letter}b");
         let found = [
             violations(&v1::CreateTeamRequest { name: name.clone(), ..Default::default() }),

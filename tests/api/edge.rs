@@ -61,7 +61,7 @@ async fn empty_messages_are_answered(world: World) {
 /// Teams, projects, users and devices are shown to others by their names.
 async fn no_name_hides_what_it_is(world: World) {
     let ada = world.caller("ada").await;
-    for letter in ['\u{202e}', '\u{2066}', '\u{200b}'] {
+    for letter in ['\u{202e}', '\u{2066}', '\u{200b}', '\u{3164}'] {
         let name = format!("a{letter}b");
         let idempotency_key = Uuid::new_v4().to_string();
         let team = pb::CreateTeamRequest { name: name.clone(), idempotency_key: idempotency_key.clone() };

@@ -1,6 +1,6 @@
 //! Packs that were received, before they count.
 
-use std::path::Path;
+use std::{fs::File, io, path::Path};
 
 use gix::{
     hash::Kind,
@@ -65,9 +65,17 @@ pub fn check_depth(index: &Path) -> Result<(), PackError> {
 
 /// Whether the pack of an `index` is there to its end, by the checksum that both end with. What lies between is not read.
 /// Blocks.
-#[must_use]
-pub fn is_whole(index: &Path) -> bool {
-    open(index).is_ok_and(|(data, index)| data.checksum() == index.pack_checksum())
+///
+/// # Errors
+/// If one of the two cannot be opened although it is there.
+pub fn is_whole(index: &Path) -> io::Result<bool> {
+    for file in [index, &index.with_extension("pack")] {
+        match File::open(file) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            outcome => drop(outcome?),
+        }
+    }
+    Ok(open(index).is_ok_and(|(data, index)| data.checksum() == index.pack_checksum()))
 }
 
 fn open(index: &Path) -> Result<(data::File, index::File), PackError> {

@@ -66,7 +66,8 @@ pub(super) fn is_sound(git_dir: &Path) -> io::Result<bool> {
         let is_alternate = path.parent() == Some(&objects)
             && path.file_name().is_some_and(|name| ALTERNATES.iter().any(|refused| name == *refused));
         let is_index = path.extension().is_some_and(|extension| extension == "idx");
-        is_sound &= is_plain && !is_loose_ref && !is_alternate && (!is_index || pack::is_whole(path));
+        let is_whole = !is_plain || !is_index || pack::is_whole(path)?;
+        is_sound &= is_plain && is_whole && !is_loose_ref && !is_alternate;
         Ok(())
     })?;
     Ok(is_sound)

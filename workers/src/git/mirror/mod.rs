@@ -4,8 +4,9 @@
 //! A sync claims the mirror for its lease epoch, fetches into a staging repository beside it, and
 //! publishes that by renames. Packs go first and one rename of `packed-refs`, which holds every ref,
 //! moves all refs at once; so whoever reads, and whoever comes after a crash, sees the state before or
-//! the state after. What was fetched anew, and needs nothing of the mirror, takes its place. A sync whose epoch is no
-//! longer the newest can neither claim nor publish.
+//! the state after. What was fetched anew, and needs nothing of the mirror, takes its place by two renames, between which
+//! there is none; a crash there is undone by the next claim. A sync whose epoch is no longer the newest can neither claim
+//! nor publish.
 
 mod disk;
 mod layout;
@@ -88,7 +89,7 @@ pub struct Meta {
     pub lease_epoch: u64,
     /// The digest of the refs that it holds; none before the first sync.
     pub snapshot: Option<String>,
-    /// Bytes that it takes on disk.
+    /// Bytes that its objects take on disk.
     pub mirror_bytes: u64,
     /// The digest of the address that it was fetched from.
     pub source: Option<String>,
@@ -193,13 +194,14 @@ impl Mirror {
             return Err(MirrorError::Superseded);
         }
         let git_dir = self.git_dir();
-        let kept_bytes = if staging.alternate().is_some() { disk::size_bytes(&git_dir)? } else { 0 };
+        let is_kept = staging.alternate().is_some();
+        let kept_bytes = if is_kept { disk::size_bytes(&git_dir.join("objects"))? } else { 0 };
         let mirror_bytes = kept_bytes.saturating_add(staging.packs_bytes()?);
         if mirror_bytes > quota_bytes {
             return Err(MirrorError::Quota);
         }
         let head = fetched.head.as_deref();
-        if staging.alternate().is_some() {
+        if is_kept {
             staging.move_to(&git_dir, head)?;
         } else {
             self.replace(&staging, head)?;
@@ -295,7 +297,10 @@ impl Mirror {
         self.write_meta()?;
         let (git_dir, former) = (self.git_dir(), self.dir.join(FORMER_DIR));
         fs::rename(&git_dir, &former)?;
-        fs::rename(new.git_dir(), &git_dir)?;
+        if let Err(error) = fs::rename(new.git_dir(), &git_dir) {
+            self.put_back()?;
+            return Err(error);
+        }
         disk::sync(&self.dir)?;
         disk::remove_tree(&former)
     }

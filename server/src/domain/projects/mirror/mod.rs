@@ -127,8 +127,8 @@ impl Mirrors {
             .await?;
         let kib = u32::try_from(place.size / 1024).unwrap_or(u32::MAX).saturating_add(1);
         let memory = self.files.reserve(reader, kib).await?;
-        let content = self.read(project, Effort::FILE, move |objects| file::load(objects, place)).await?;
-        Ok((content, memory))
+        // Held by the thread that loads it, which goes on when nobody waits for it any more.
+        self.read(project, Effort::FILE, move |objects| Ok((file::load(objects, place)?, memory))).await
     }
 
     async fn read<T: Send + 'static>(
